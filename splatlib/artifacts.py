@@ -1,0 +1,383 @@
+"""The nouns between the verbs: FrameSet, MaskSet, SparseScene, Splat, ExportBundle.
+
+An artefact is a small frozen record beside the files in its folder. Paths inside it are relative to the
+folder, so a workspace can be moved or copied. ``artifact.json`` is written by the workspace, last.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from splatlib.errors import ArtifactError
+from splatlib.gaussians import Gaussians
+
+ARTIFACT_FILE = "artifact.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """What a stage leaves behind.
+
+    Attributes:
+        directory: the folder that holds its files.
+        digest: of the stage's config and inputs; set by the workspace.
+        seconds: wall time the stage took; set by the workspace.
+    """
+
+    stage: ClassVar[str]
+    # A module with a function mimebundle(artifact); named as text, since pictures are drawn by a layer above.
+    display: ClassVar[str] = "splatlib.widgets.display"
+
+    directory: Path
+    digest: str = ""
+    seconds: float = 0.0
+
+    def to_data(self) -> dict[str, Any]:
+        """The fields that go into artifact.json, as JSON types."""
+        own = {f.name for f in fields(Artifact)}
+        return {key: value for key, value in asdict(self).items() if key not in own}
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any], **own: Any) -> Self:
+        return cls(**data, **own)
+
+    @classmethod
+    def load(cls, directory: str | Path) -> Self:
+        """Read the artefact of a finished stage. Raises ArtifactError where there is none."""
+        directory = Path(directory)
+        try:
+            document = json.loads((directory / ARTIFACT_FILE).read_text())
+            own = {"directory": directory, "digest": document["digest"], "seconds": document["seconds"]}
+            return cls.from_data(document["artifact"], **own)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ArtifactError(
+                f"{directory} holds no complete {cls.__name__}",
+                why=f"{type(error).__name__}: {error}",
+                hint=f"run the {cls.stage} stage (again) on this workspace",
+            ) from error
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return importlib.import_module(self.display).mimebundle(self)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One kept picture.
+
+    Attributes:
+        name: file name under ``images/``.
+        source: file name inside the capture (a photo's, or the video's).
+        source_index: number of the picture in the capture, in its order.
+        timestamp_s: video: since the first frame.
+        sharpness: scale-normalised score, comparable within one capture; higher is sharper.
+        focal_px: from EXIF, for the picture as kept.
+        gps: latitude and longitude in degrees, altitude in metres, from EXIF.
+        captured_at: ISO 8601, from EXIF.
+        flags: short words on what is odd about it, e.g. ``exposure_jump``.
+        has_alpha: an alpha mask of the same stem lies under ``alpha/`` (PNG, 0 = transparent).
+    """
+
+    name: str
+    width: int
+    height: int
+    source: str
+    source_index: int
+    timestamp_s: float | None = None
+    sharpness: float | None = None
+    focal_px: float | None = None
+    gps: tuple[float, float, float | None] | None = None
+    captured_at: str | None = None
+    flags: tuple[str, ...] = ()
+    has_alpha: bool = False
+
+
+@dataclass(frozen=True)
+class DroppedFrame:
+    """A picture that was looked at and not kept, and why, in a word: blurred, duplicate, surplus, unreadable."""
+
+    source: str
+    source_index: int
+    reason: str
+    timestamp_s: float | None = None
+    sharpness: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameSet(Artifact):
+    """Frames chosen from a capture, under ``images/`` as JPEG.
+
+    Attributes:
+        capture: name of the capture.
+        kind: ``video`` or ``photos``.
+        warnings: what the capture check found, in plain sentences.
+    """
+
+    stage: ClassVar[str] = "frames"
+
+    capture: str
+    kind: str
+    frames: tuple[Frame, ...]
+    dropped: tuple[DroppedFrame, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    @property
+    def images_directory(self) -> Path:
+        return self.directory / "images"
+
+    def image_path(self, frame: Frame) -> Path:
+        return self.images_directory / frame.name
+
+    def alpha_path(self, frame: Frame) -> Path:
+        return self.directory / "alpha" / f"{Path(frame.name).stem}.png"
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any], **own: Any) -> Self:
+        frames = tuple(Frame(**_tuples(frame)) for frame in data["frames"])
+        dropped = tuple(DroppedFrame(**frame) for frame in data["dropped"])
+        return cls(**{**_tuples(data), "frames": frames, "dropped": dropped}, **own)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskSet(Artifact):
+    """A mask a frame, ``<frame name>.png``, one channel: 0 = ignore, 255 = use, as COLMAP reads it.
+
+    Attributes:
+        names: frames that have a mask; a frame without one counts whole.
+        mean_coverage: share of pixels in use, over the masks.
+    """
+
+    stage: ClassVar[str] = "masks"
+
+    backend: str
+    names: tuple[str, ...]
+    mean_coverage: float
+
+    def mask_path(self, frame_name: str) -> Path | None:
+        return self.directory / f"{frame_name}.png" if frame_name in self.names else None
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any], **own: Any) -> Self:
+        return cls(**_tuples(data), **own)
+
+
+@dataclass(frozen=True)
+class PinholeCamera:
+    """An undistorted camera: OpenCV axes (x right, y down, z forward), pixel centres at half integers."""
+
+    width: int
+    height: int
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+
+    def scaled_to(self, width: int, height: int) -> PinholeCamera:
+        """The same camera for the picture resampled to another size."""
+        sx, sy = width / self.width, height / self.height
+        return PinholeCamera(width, height, self.fx * sx, self.fy * sy, self.cx * sx, self.cy * sy)
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A registered frame: an undistorted picture with its camera.
+
+    Attributes:
+        name: of the frame and of the picture.
+        camera_index: into ``SparseScene.cameras``.
+        cam_from_world: [4, 4] float64 rigid transform.
+        has_mask: a mask lies under ``undistorted/masks/<name>.png``.
+    """
+
+    name: str
+    camera_index: int
+    cam_from_world: npt.NDArray[np.float64]
+    has_mask: bool = False
+
+    @property
+    def center(self) -> npt.NDArray[np.float64]:
+        """[3] camera centre in world coordinates."""
+        return -self.cam_from_world[:3, :3].T @ self.cam_from_world[:3, 3]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SparseScene(Artifact):
+    """Solved cameras and a sparse point cloud.
+
+    The small facts live in artifact.json, the point cloud in ``scene.npz``, COLMAP's own models under
+    ``sparse/0`` (as solved) and ``undistorted/sparse`` (pinhole), pictures under ``images_directory``.
+
+    Attributes:
+        views: sorted by name.
+        points_xyz: [P, 3] float32. points_rgb: [P, 3] uint8.
+        point_errors_px: [P] mean reprojection error. point_track_lengths: [P] number of frames that see it.
+        num_frames: frames that were tried.
+        mapper: the one that made the model.
+    """
+
+    stage: ClassVar[str] = "cameras"
+    _arrays: ClassVar[tuple[str, ...]] = (
+        "points_xyz",
+        "points_rgb",
+        "point_errors_px",
+        "point_track_lengths",
+    )
+
+    cameras: tuple[PinholeCamera, ...]
+    views: tuple[View, ...]
+    points_xyz: npt.NDArray[np.float32] = field(repr=False)
+    points_rgb: npt.NDArray[np.uint8] = field(repr=False)
+    point_errors_px: npt.NDArray[np.float32] = field(repr=False)
+    point_track_lengths: npt.NDArray[np.int32] = field(repr=False)
+    num_frames: int
+    mean_reprojection_error_px: float
+    mapper: str
+    images: str = "undistorted/images"
+    warnings: tuple[str, ...] = ()
+
+    def camera(self, view: View) -> PinholeCamera:
+        return self.cameras[view.camera_index]
+
+    @property
+    def images_directory(self) -> Path:
+        return self.directory / self.images
+
+    def image_path(self, view: View) -> Path:
+        return self.images_directory / view.name
+
+    def mask_path(self, view: View) -> Path | None:
+        return self.images_directory.parent / "masks" / f"{view.name}.png" if view.has_mask else None
+
+    def save_arrays(self) -> None:
+        np.savez(self.directory / "scene.npz", **{name: getattr(self, name) for name in self._arrays})
+
+    def to_data(self) -> dict[str, Any]:
+        data = {key: value for key, value in super().to_data().items() if key not in self._arrays}
+        data["views"] = [{**asdict(v), "cam_from_world": v.cam_from_world.tolist()} for v in self.views]
+        return data
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any], **own: Any) -> Self:
+        cameras = tuple(PinholeCamera(**camera) for camera in data["cameras"])
+        views = tuple(View(**{**v, "cam_from_world": np.array(v["cam_from_world"])}) for v in data["views"])
+        with np.load(own["directory"] / "scene.npz") as file:
+            arrays = {name: file[name] for name in cls._arrays}
+        return cls(**{**_tuples(data), "cameras": cameras, "views": views}, **arrays, **own)
+
+
+@dataclass(frozen=True)
+class HeldOutView:
+    """Quality on one view that training never saw; pictures under ``held_out/<stem>.{truth,render}.png``."""
+
+    name: str
+    psnr_db: float
+    ssim: float
+    lpips: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Splat(Artifact):
+    """A trained splat: ``splat.ply`` and how well it renders views it never saw.
+
+    Attributes:
+        run: name of the training run.
+        psnr_db, ssim, lpips: means over ``held_out``; None without held-out views.
+    """
+
+    stage: ClassVar[str] = "train"
+
+    run: str
+    backend: str
+    device: str
+    steps: int
+    num_gaussians: int
+    sh_degree: int
+    held_out: tuple[HeldOutView, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def ply_path(self) -> Path:
+        return self.directory / "splat.ply"
+
+    @property
+    def metrics_path(self) -> Path:
+        """One JSON object a line, written while training."""
+        return self.directory / "metrics.jsonl"
+
+    @property
+    def psnr_db(self) -> float | None:
+        return _mean([view.psnr_db for view in self.held_out])
+
+    @property
+    def ssim(self) -> float | None:
+        return _mean([view.ssim for view in self.held_out])
+
+    @property
+    def lpips(self) -> float | None:
+        return _mean([view.lpips for view in self.held_out if view.lpips is not None])
+
+    def held_out_paths(self, view: HeldOutView) -> tuple[Path, Path]:
+        """Truth and render of a held-out view."""
+        stem = self.directory / "held_out" / Path(view.name).stem
+        return stem.with_name(stem.name + ".truth.png"), stem.with_name(stem.name + ".render.png")
+
+    def gaussians(self) -> Gaussians:
+        """Read the trained Gaussians from ``splat.ply``."""
+        return Gaussians.load_ply(self.ply_path)
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any], **own: Any) -> Self:
+        held_out = tuple(HeldOutView(**view) for view in data["held_out"])
+        return cls(**{**_tuples(data), "held_out": held_out}, **own)
+
+
+@dataclass(frozen=True)
+class ExportedFile:
+    """One delivered file; the errors compare what was written with what is read back."""
+
+    format: str
+    name: str
+    bytes: int
+    max_mean_error: float
+    max_color_error: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportBundle(Artifact):
+    """The delivered files."""
+
+    stage: ClassVar[str] = "export"
+
+    files: tuple[ExportedFile, ...]
+
+    def path(self, format_name: str) -> Path:
+        """Where the file of a format lies. Raises ArtifactError if that format was not exported."""
+        for file in self.files:
+            if file.format == format:
+                return self.directory / file.name
+        raise ArtifactError(
+            f"no {format} file was exported", hint=f"there is {', '.join(f.format for f in self.files)}"
+        )
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any], **own: Any) -> Self:
+        return cls(files=tuple(ExportedFile(**file) for file in data["files"]), **own)
+
+
+def _mean(values: list[float]) -> float | None:
+    return float(np.mean(values)) if values else None
+
+
+def _tuples(data: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON knows no tuples."""
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}

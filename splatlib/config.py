@@ -1,0 +1,238 @@
+"""Frozen configuration models: one per stage, and the Job that holds them all.
+
+The Job is the single schema for Python, the command line, ``job.json``, the notebooks' parameters and the docs.
+Unknown keys are refused. A preset is a named constant; any field set beside it overrides the preset.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from splatlib.errors import ConfigError
+
+# Marks a field that changes how a stage works but not what comes out, so that changing it repeats nothing.
+NOT_IN_DIGEST: dict[str, Any] = {"in_digest": False}
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def __init__(self, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise _translated(error, type(self)) from None
+
+    # pydantic's own mark: a nested model is validated in place, so that an error names "train.steps", not "steps"
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    def result_fields(self) -> dict[str, Any]:
+        """The fields that change what a stage produces, as JSON types: what its digest covers."""
+        extra = {name: field.json_schema_extra for name, field in type(self).model_fields.items()}
+        return {key: value for key, value in self.to_dict().items() if extra[key] != NOT_IN_DIGEST}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
+        """Validate a mapping, for instance parsed JSON. Raises ConfigError naming each field."""
+        if not isinstance(fields, Mapping):
+            raise ConfigError(f"{cls.__name__} wants an object, got {type(fields).__name__}")
+        return cls(**{str(key): value for key, value in fields.items()})
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Parse and validate a JSON document. Raises ConfigError."""
+        try:
+            fields = json.loads(text)
+        except ValueError as error:
+            raise ConfigError(f"{cls.__name__} is not valid JSON", why=str(error)) from error
+        return cls.from_dict(fields)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, preset values filled in, as plain JSON types."""
+        return self.model_dump(mode="json")
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), indent=2)
+
+
+class FramesConfig(_Config):
+    """How frames are chosen from a capture."""
+
+    max_frames: int = Field(default=300, ge=3, le=10_000, description="at most this many frames are kept")
+    start_s: float = Field(default=0.0, ge=0, description="video: skip what comes before, seconds")
+    end_s: float | None = Field(default=None, gt=0, description="video: skip what comes after, seconds")
+    max_long_side_px: int = Field(default=1600, ge=64, le=16_384, description="larger pictures are scaled down to this")
+    candidates_per_frame: int = Field(
+        default=4,
+        ge=1,
+        le=32,
+        description="video: frames looked at for each one kept (the sharpest of its window wins)",
+    )
+    drop_blurred: bool = Field(default=True, description="drop frames far less sharp than their neighbours")
+    drop_duplicates: bool = Field(default=True, description="drop frames that hardly differ from the one before")
+    jpeg_quality: int = Field(default=95, ge=50, le=100)
+
+
+class MasksConfig(_Config):
+    """Which pixels count. ``alpha`` takes the capture's own alpha channel, ``folder`` a user's pictures."""
+
+    backend: Literal["alpha", "folder"] = "alpha"
+    folder: str | None = Field(default=None, description="backend folder: pictures named like the frames' sources")
+    threshold: float = Field(default=0.5, ge=0, le=1, description="mask values from here on count as foreground")
+
+    @model_validator(mode="after")
+    def _folder_is_named(self) -> Self:
+        if self.backend == "folder" and not self.folder:
+            raise ValueError("backend 'folder' needs the field folder")
+        return self
+
+
+class CamerasConfig(_Config):
+    """How cameras are solved (structure from motion by COLMAP)."""
+
+    mapper: Literal["auto", "incremental", "global"] = "auto"
+    matching: Literal["auto", "sequential", "exhaustive"] = "auto"
+    camera_model: Literal["SIMPLE_RADIAL", "RADIAL", "OPENCV", "PINHOLE", "SIMPLE_PINHOLE"] = "OPENCV"
+    max_features: int = Field(default=2048, ge=256, le=32_768, description="SIFT features kept per frame")
+    max_feature_image_px: int = Field(
+        default=1600, ge=256, le=8192, description="frames are scaled down to this for SIFT"
+    )
+    upsample_features: bool = Field(
+        default=False,
+        description="SIFT from a picture of twice the size: slower, more points, for low-texture scenes",
+    )
+    sequential_overlap: int = Field(
+        default=10, ge=2, le=100, description="neighbours in time each frame is matched with"
+    )
+    loop_closure: bool = Field(default=True, description="sequential: also match frames that look alike")
+    allow_partial: bool = Field(default=False, description="go on when fewer than half of the frames were registered")
+    min_registered: float = Field(default=0.5, ge=0, le=1, description="share of frames that must be registered")
+    seed: int = Field(default=0, ge=0)
+
+
+# Where each number comes from is said beside the code that it tunes (splatlib/train/schedule.py).
+PREVIEW: dict[str, Any] = {
+    "max_long_side_px": 320,
+    "steps": 1200,
+    "max_gaussians": 24_000,
+    "sh_degree": 1,
+}
+BALANCED: dict[str, Any] = {
+    "max_long_side_px": 640,
+    "steps": 4000,
+    "max_gaussians": 80_000,
+    "sh_degree": 2,
+}
+TRAIN_PRESETS: dict[str, dict[str, Any]] = {"preview": PREVIEW, "balanced": BALANCED}
+
+
+class TrainConfig(_Config):
+    """How a splat is trained. Fields left out come from the preset."""
+
+    preset: Literal["preview", "balanced"] = "preview"
+    device: Literal["auto", "cpu"] = Field(
+        default="auto", description="where to train; auto takes the best renderer here"
+    )
+    max_long_side_px: int = Field(
+        default=320, ge=32, le=8192, description="pictures are scaled down to this for training"
+    )
+    steps: int = Field(default=1200, ge=1, le=1_000_000)
+    max_gaussians: int = Field(default=24_000, ge=100, le=50_000_000)
+    sh_degree: int = Field(default=1, ge=0, le=3)
+    strategy: Literal["budget", "default"] = Field(
+        default="budget", description="densification; default is gsplat's own"
+    )
+    ssim_weight: float = Field(default=0.2, ge=0, le=1)
+    background: Literal["black", "white", "random"] = "black"
+    held_out_every: int = Field(default=8, ge=0, description="every n-th view by name is kept for measuring; 0: none")
+    preview_every_steps: int = Field(
+        default=200,
+        ge=0,
+        description="a rendered preview picture this often; 0: none",
+        json_schema_extra=NOT_IN_DIGEST,
+    )
+    checkpoint_every_s: float = Field(
+        default=20.0,
+        ge=0,
+        description="seconds between checkpoints; 0: after every step",
+        json_schema_extra=NOT_IN_DIGEST,
+    )
+    seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_from_preset(cls, fields: Any) -> Any:
+        if not isinstance(fields, Mapping):
+            return fields
+        preset = fields.get("preset", "preview")
+        return {**TRAIN_PRESETS[preset], **fields} if preset in TRAIN_PRESETS else fields
+
+
+class ExportConfig(_Config):
+    """Which files are delivered."""
+
+    formats: tuple[Literal["ply", "spz"], ...] = Field(default=("ply", "spz"), min_length=1)
+
+
+class Job(_Config):
+    """A whole reconstruction as one document."""
+
+    capture: str = Field(min_length=1, description="video file, folder of photos, or zip of photos")
+    frames: FramesConfig = FramesConfig()
+    masks: MasksConfig | None = Field(default=None, description="none: the capture's alpha channel where it has one")
+    cameras: CamerasConfig = CamerasConfig()
+    train: TrainConfig = TrainConfig()
+    export: ExportConfig = ExportConfig()
+    run: str = Field(
+        default="main", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", description="name of the training run"
+    )
+
+    def with_overrides(self, overrides: Mapping[str, Any] | Iterable[str]) -> Job:
+        """A copy with dotted fields replaced: ``{"train.steps": 500}`` or ``["train.steps=500"]``.
+
+        Values given as text are read as JSON where they parse as such. Setting ``train.preset`` also
+        brings that preset's values, unless they are overridden too. Raises ConfigError.
+        """
+        pairs = overrides if isinstance(overrides, Mapping) else dict(_split_assignment(text) for text in overrides)
+        fields = self.model_dump(mode="json", exclude_unset=True)
+        if "train.preset" in pairs:
+            fields["train"] = {k: v for k, v in fields.get("train", {}).items() if k not in PREVIEW}
+        for dotted, value in pairs.items():
+            *parents, leaf = dotted.split(".")
+            target = fields
+            for depth, parent in enumerate(parents):
+                inner = target.setdefault(parent, {})
+                if inner is None:
+                    inner = target[parent] = {}
+                if not isinstance(inner, dict):
+                    raise ConfigError(f"{'.'.join(parents[: depth + 1])} has no field {leaf!r}")
+                target = inner
+            target[leaf] = value
+        return Job.from_dict(fields)
+
+
+def _split_assignment(text: str) -> tuple[str, Any]:
+    dotted, equals, value = text.partition("=")
+    if not equals or not dotted:
+        raise ConfigError(f"override {text!r} is not of the form FIELD=VALUE", hint="for example train.steps=500")
+    try:
+        return dotted.strip(), json.loads(value)
+    except ValueError:
+        return dotted.strip(), value
+
+
+def _translated(error: ValidationError, model: type[BaseModel]) -> ConfigError:
+    """pydantic's findings as one ConfigError that names each field in dotted form."""
+    lines = []
+    for finding in error.errors():
+        dotted = ".".join(str(part) for part in finding["loc"]) or model.__name__
+        if finding["type"] == "extra_forbidden":
+            lines.append(f"{dotted}: unknown field")
+        else:
+            lines.append(f"{dotted}: {finding['msg']}, got {finding['input']!r:.80}")
+    known = ", ".join(model.model_fields)
+    return ConfigError(f"{model.__name__} is not valid: " + "; ".join(lines), hint=f"the fields are {known}")

@@ -1,0 +1,122 @@
+"""The exception tree. Every error says what failed, why as far as known, and what to try.
+
+SplatlibError                      splatlib
+├── ConfigError                    config          a field is unknown, of the wrong type or out of range
+├── MissingDependencyError         dependency      an optional library or model file is absent
+├── CaptureError                   capture
+│   ├── CaptureNotFoundError       capture_not_found
+│   ├── CaptureUnreadableError     capture_unreadable    not media, truncated, no frames
+│   ├── CaptureUnsafeError         capture_unsafe        an archive that escapes, links, or explodes
+│   └── CaptureUnusableError       capture_unusable      readable, but no reconstruction can come of it
+├── MasksError                     masks
+├── CamerasError                   cameras
+│   └── TooFewRegisteredError      too_few_registered
+├── TrainingError                  training
+├── ExportError                    export
+└── WorkspaceError                 workspace
+    ├── WorkspaceNotWritableError  workspace_not_writable
+    ├── WorkspaceFullError         workspace_full
+    ├── WorkspaceNewerError        workspace_newer       written by a newer splatlib
+    ├── WorkspaceBusyError         workspace_busy        another process works in it
+    └── ArtifactError              artifact              a stage's output is missing or damaged
+
+Third-party errors are translated where the library is called, once, with ``raise … from error``.
+"""
+
+from __future__ import annotations
+
+
+class SplatlibError(Exception):
+    """Base of all errors that splatlib raises on purpose.
+
+    Args:
+        what: what failed, naming the file, field or stage.
+        why: the cause, as far as known.
+        hint: what the user can try.
+    """
+
+    code = "splatlib"
+
+    def __init__(self, what: str, why: str = "", hint: str = "") -> None:
+        self.what, self.why, self.hint = what, why, hint
+        super().__init__(what, why, hint)
+
+    def __str__(self) -> str:
+        lines = [self.what]
+        if self.why:
+            lines.append(f"Why: {self.why}")
+        if self.hint:
+            lines.append(f"Try: {self.hint}")
+        return "\n".join(lines)
+
+
+class ConfigError(SplatlibError):
+    code = "config"
+
+
+class MissingDependencyError(SplatlibError):
+    code = "dependency"
+
+
+class CaptureError(SplatlibError):
+    code = "capture"
+
+
+class CaptureNotFoundError(CaptureError):
+    code = "capture_not_found"
+
+
+class CaptureUnreadableError(CaptureError):
+    code = "capture_unreadable"
+
+
+class CaptureUnsafeError(CaptureError):
+    code = "capture_unsafe"
+
+
+class CaptureUnusableError(CaptureError):
+    code = "capture_unusable"
+
+
+class MasksError(SplatlibError):
+    code = "masks"
+
+
+class CamerasError(SplatlibError):
+    code = "cameras"
+
+
+class TooFewRegisteredError(CamerasError):
+    code = "too_few_registered"
+
+
+class TrainingError(SplatlibError):
+    code = "training"
+
+
+class ExportError(SplatlibError):
+    code = "export"
+
+
+class WorkspaceError(SplatlibError):
+    code = "workspace"
+
+
+class WorkspaceNotWritableError(WorkspaceError):
+    code = "workspace_not_writable"
+
+
+class WorkspaceFullError(WorkspaceError):
+    code = "workspace_full"
+
+
+class WorkspaceNewerError(WorkspaceError):
+    code = "workspace_newer"
+
+
+class WorkspaceBusyError(WorkspaceError):
+    code = "workspace_busy"
+
+
+class ArtifactError(WorkspaceError):
+    code = "artifact"

@@ -1,0 +1,56 @@
+"""Progress bars and one-line messages: text in a terminal or a batch run, widgets in a live notebook.
+
+``SPLATLIB_PROGRESS`` chooses: ``auto`` (default), ``text`` (what papermill runs want: a widget bar is blank in
+the HTML file they leave), or ``off``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Any
+
+logger = logging.getLogger("splatlib")
+
+
+class _TqdmHandler(logging.Handler):
+    """Writes a line without tearing a running bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from tqdm import tqdm
+
+        tqdm.write(self.format(record), file=sys.stderr)
+
+
+def mode() -> str:
+    return os.environ.get("SPLATLIB_PROGRESS", "auto")
+
+
+def show_messages() -> None:
+    """Send splatlib's messages to the screen unless the program has configured logging itself."""
+    if logger.handlers or logging.getLogger().handlers or mode() == "off":
+        return
+    handler = _TqdmHandler(logging.INFO)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+
+
+def bar(total: int | None, description: str, unit: str = "it") -> Any:
+    """A tqdm bar. Use it as a context manager and call ``update``."""
+    chosen = mode()
+    if chosen == "auto":
+        from tqdm.auto import tqdm
+    else:
+        from tqdm import tqdm
+    # A log file is no terminal: a line every few seconds there, not ten a second.
+    interval_s = 0.1 if chosen == "auto" and (sys.stderr.isatty() or "ipykernel" in sys.modules) else 5.0
+    return tqdm(
+        total=total,
+        desc=description,
+        unit=unit,
+        disable=chosen == "off",
+        mininterval=interval_s,
+        dynamic_ncols=True,
+    )

@@ -1,0 +1,352 @@
+"""The workspace: the only file that knows directory names; digests, "done" markers, resume, logs.
+
+A stage's folder holds ``started.json`` from the moment work begins and ``artifact.json`` once it is complete,
+written last, by rename. Both carry the digest of the stage's config and inputs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import hashlib
+import json
+import logging
+import os
+import platform
+import shutil
+import time
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import filelock
+
+from splatlib._version import __version__
+from splatlib.artifacts import ARTIFACT_FILE, Artifact, ExportBundle, FrameSet, MaskSet, SparseScene, Splat
+from splatlib.config import Job, _Config
+from splatlib.errors import (
+    ArtifactError,
+    WorkspaceBusyError,
+    WorkspaceError,
+    WorkspaceFullError,
+    WorkspaceNewerError,
+    WorkspaceNotWritableError,
+)
+from splatlib.progress import logger, show_messages
+
+SCHEMA = 1
+STARTED_FILE = "started.json"
+_LIBRARIES = ("numpy", "numba", "pycolmap", "opencv-python-headless", "torch", "gsplat")
+
+ArtifactT = TypeVar("ArtifactT", bound=Artifact)
+
+
+class Workspace:
+    """A folder that holds one reconstruction.
+
+    Raises WorkspaceNotWritableError or WorkspaceFullError if it cannot be created or written, WorkspaceNewerError
+    if a newer splatlib wrote it.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root).expanduser()
+        with _os_errors_translated(self.root):
+            self.logs_directory.mkdir(parents=True, exist_ok=True)
+            probe = self.root / ".write-probe"
+            probe.write_text("")
+            probe.unlink()
+        for document in self.root.glob(f"*/{ARTIFACT_FILE}"):
+            _read_document(document)
+        for document in self.root.glob(f"train/*/{ARTIFACT_FILE}"):
+            _read_document(document)
+        show_messages()
+
+    def __repr__(self) -> str:
+        return f"Workspace({str(self.root)!r})"
+
+    # Directory names
+
+    @property
+    def logs_directory(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def job_path(self) -> Path:
+        return self.root / "job.json"
+
+    @property
+    def report_json_path(self) -> Path:
+        return self.root / "report.json"
+
+    @property
+    def report_html_path(self) -> Path:
+        return self.root / "report.html"
+
+    def directory(self, kind: type[Artifact], run: str = "main") -> Path:
+        return self.root / "train" / run if kind is Splat else self.root / kind.stage
+
+    # What is there
+
+    def find(self, kind: type[ArtifactT], run: str = "main") -> ArtifactT | None:
+        """The finished artefact of a kind, or None."""
+        directory = self.directory(kind, run)
+        return kind.load(directory) if (directory / ARTIFACT_FILE).exists() else None
+
+    @property
+    def frames(self) -> FrameSet | None:
+        return self.find(FrameSet)
+
+    @property
+    def masks(self) -> MaskSet | None:
+        return self.find(MaskSet)
+
+    @property
+    def scene(self) -> SparseScene | None:
+        return self.find(SparseScene)
+
+    def splat(self, run: str = "main") -> Splat | None:
+        return self.find(Splat, run)
+
+    @property
+    def exports(self) -> ExportBundle | None:
+        return self.find(ExportBundle)
+
+    def save_job(self, job: Job) -> None:
+        with _os_errors_translated(self.root):
+            write_atomically(self.job_path, job.to_json())
+
+    def load_job(self) -> Job:
+        """The job that made this workspace. Raises ArtifactError if there is none, ConfigError if it is damaged."""
+        try:
+            return Job.from_json(self.job_path.read_text())
+        except OSError as error:
+            raise ArtifactError(
+                f"{self.root} holds no job.json", hint="start one with: splat run CAPTURE --out DIR"
+            ) from error
+
+    # Work
+
+    def stage(
+        self, kind: type[ArtifactT], config: _Config, inputs: Mapping[str, str], run: str = "main"
+    ) -> Stage[ArtifactT]:
+        """Open a stage.
+
+        Args:
+            kind: what the stage makes.
+            config: what governs it.
+            inputs: digest of each input.
+            run: name of the training run, for Splat.
+        """
+        return Stage(self, kind, config, dict(inputs), self.directory(kind, run))
+
+
+class Stage(Generic[ArtifactT]):
+    """One stage of a workspace: reuse what is there, or do the work and mark it done.
+
+    >>> stage = ws.stage(FrameSet, config, inputs={"capture": digest})
+    >>> if (frames := stage.reuse()) is not None:
+    ...     return frames
+    >>> with stage.work() as directory:
+    ...     frames = ...                 # write files under directory
+    ...     return stage.finish(frames)
+    """
+
+    def __init__(
+        self, ws: Workspace, kind: type[ArtifactT], config: _Config, inputs: dict[str, str], directory: Path
+    ) -> None:
+        self.ws, self.kind, self.directory = ws, kind, directory
+        self.config, self.inputs = config.result_fields(), inputs
+        self.name = kind.stage
+        self.digest = digest_of({"stage": self.name, "config": self.config, "inputs": inputs})
+        self.resuming = False
+        self._started_s = 0.0
+
+    def reuse(self) -> ArtifactT | None:
+        """The finished artefact if config and inputs are the same as when it was made; else None."""
+        document = _read_document(self.directory / ARTIFACT_FILE)
+        if document is None:
+            return None
+        if document["digest"] != self.digest:
+            logger.info("%s: doing it again, %s", self.name, self._difference(document))
+            return None
+        logger.info("%s: unchanged, reused", self.name)
+        return self.kind.load(self.directory)
+
+    @contextlib.contextmanager
+    def work(self, keep_partial: bool = False) -> Iterator[Path]:
+        """Hold the workspace's lock and give the stage's folder, emptied.
+
+        With ``keep_partial``, what an interrupted attempt with the same digest left is kept and ``resuming``
+        is true. Full disks and unwritable folders become WorkspaceErrors; the log goes to ``logs/<stage>.log``.
+        """
+        lock = filelock.FileLock(self.ws.root / ".lock", timeout=0)
+        with _os_errors_translated(self.ws.root), contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(lock)
+            except filelock.Timeout as error:
+                raise WorkspaceBusyError(
+                    f"{self.ws.root} is in use by another process", hint="wait for it, or use another --out"
+                ) from error
+            self._prepare(keep_partial)
+            stack.enter_context(_log_file(self.ws.logs_directory / f"{self.name}.log"))
+            logger.debug("%s: config %s, inputs %s", self.name, self.config, self.inputs)
+            self._started_s = time.perf_counter()
+            try:
+                yield self.directory
+            except Exception:
+                logger.debug("%s: failed", self.name, exc_info=True)
+                raise
+
+    def finish(self, artifact: ArtifactT) -> ArtifactT:
+        """Write ``artifact.json``: from here on the stage is complete."""
+        started = _read_document(self.directory / STARTED_FILE) or {}
+        seconds = time.perf_counter() - self._started_s + started.get("seconds_before", 0.0)
+        artifact = dataclasses.replace(artifact, digest=self.digest, seconds=seconds)
+        document = {
+            **self._head(),
+            "seconds": seconds,
+            "versions": library_versions(),
+            "artifact": artifact.to_data(),
+        }
+        write_atomically(self.directory / ARTIFACT_FILE, json.dumps(document, indent=1))
+        (self.directory / STARTED_FILE).unlink(missing_ok=True)
+        logger.info("%s: done in %.1f s", self.name, seconds)
+        return artifact
+
+    def note_seconds(self) -> None:
+        """Remember the time spent so far, so that a resumed stage reports the sum."""
+        spent_s = time.perf_counter() - self._started_s
+        started = _read_document(self.directory / STARTED_FILE) or {}
+        before_s = started.get("seconds_before", 0.0)
+        write_atomically(
+            self.directory / STARTED_FILE, json.dumps({**self._head(), "seconds_before": before_s + spent_s})
+        )
+        self._started_s += spent_s
+
+    def _prepare(self, keep_partial: bool) -> None:
+        started = _read_document(self.directory / STARTED_FILE)
+        self.resuming = keep_partial and started is not None and started["digest"] == self.digest
+        (self.directory / ARTIFACT_FILE).unlink(missing_ok=True)
+        if not self.resuming:
+            if self.directory.exists():
+                shutil.rmtree(self.directory)
+            self.directory.mkdir(parents=True)
+            write_atomically(self.directory / STARTED_FILE, json.dumps(self._head()))
+
+    def _head(self) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA,
+            "splatlib": __version__,
+            "stage": self.name,
+            "digest": self.digest,
+            "config": self.config,
+            "inputs": self.inputs,
+        }
+
+    def _difference(self, document: dict[str, Any]) -> str:
+        """Which fields or inputs differ from those of a finished artefact, in words."""
+        old = document["config"]
+        changed = [
+            f"{self.name}.{key} changed from {old.get(key)!r} to {value!r}"
+            for key, value in self.config.items()
+            if old.get(key) != value
+        ]
+        changed += [
+            f"input {key} changed" for key, value in self.inputs.items() if document["inputs"].get(key) != value
+        ]
+        changed += [f"input {key} is gone" for key in document["inputs"] if key not in self.inputs]
+        return ", ".join(changed) or "the stage's definition changed"
+
+
+def digest_of(value: Any) -> str:
+    """Digest of plain JSON data, 16 hex digits."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def digest_of_path(path: Path) -> str:
+    """Digest of a file's content, or of the names and contents of all files in a folder."""
+    if path.is_dir():
+        files = sorted(p for p in path.rglob("*") if p.is_file())
+        return digest_of([[str(p.relative_to(path)), digest_of_path(p)] for p in files])
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a file so that a reader, or a restart, finds the old one or the whole new one."""
+    temporary = path.with_name(path.name + ".part")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of splatlib, Python and the libraries whose results enter an artefact."""
+    versions = {"splatlib": __version__, "python": platform.python_version()}
+    for name in _LIBRARIES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return versions
+
+
+def _read_document(path: Path) -> dict[str, Any] | None:
+    """A marker file, None if absent or torn. Raises WorkspaceNewerError."""
+    try:
+        document = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        logger.warning("%s is damaged and is ignored", path)
+        return None
+    if document.get("schema", 0) > SCHEMA:
+        raise WorkspaceNewerError(
+            f"{path} was written by splatlib {document.get('splatlib')}, newer than this one ({__version__})",
+            hint="upgrade splatlib, or use another output folder",
+        )
+    return document
+
+
+@contextlib.contextmanager
+def _log_file(path: Path) -> Iterator[None]:
+    """Everything splatlib logs goes to the file too, debug messages included."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    level = logger.level
+    for other in logger.handlers:
+        other.setLevel(max(other.level, logging.INFO))
+    logger.setLevel(logging.DEBUG)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        handler.close()
+
+
+@contextlib.contextmanager
+def _os_errors_translated(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _translated(error, root) from error
+
+
+def _translated(error: OSError, root: Path) -> WorkspaceError:
+    where = Path(error.filename) if isinstance(error.filename, str | os.PathLike) else root
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return WorkspaceFullError(
+            f"the disk under {root} is full",
+            why=f"writing {where}: {error.strerror}",
+            hint="free some space and run the same command again: finished stages are kept",
+        )
+    refusals = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT)
+    if error.errno in refusals and (where.is_relative_to(root) or root.is_relative_to(where)):
+        return WorkspaceNotWritableError(
+            f"cannot write to {root}", why=f"{where}: {error.strerror}", hint="choose another output folder"
+        )
+    return WorkspaceError(f"working in {root} failed", why=f"{where}: {error.strerror or error}")
