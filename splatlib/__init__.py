@@ -57,7 +57,7 @@ _HOME = {
     "splatlib.workspace": ("Workspace",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
-__all__ = [*sorted(_MODULE_OF)]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = sorted(_MODULE_OF)  # noqa: PLE0605  # pyright: ignore[reportUnsupportedDunderAll]
 
 
 def __getattr__(name: str) -> Any:
