@@ -25,7 +25,7 @@ def gaussians_from_points(scene: SparseScene, sh_degree: int) -> Gaussians:
 
     Raises TrainingError with hardly any points.
     """
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     trusted = (scene.point_errors_px < MAX_ERROR_PX) & (scene.point_track_lengths >= MIN_TRACK_LENGTH)
     chosen = trusted if trusted.sum() >= MIN_TRUSTED else np.ones(len(trusted), dtype=bool)
@@ -36,7 +36,7 @@ def gaussians_from_points(scene: SparseScene, sh_degree: int) -> Gaussians:
             why="too little texture or parallax for structure from motion",
             hint="solve the cameras with upsample_features=True, or capture more frames with more texture in view",
         )
-    distances, _ = cKDTree(xyz).query(xyz, k=4)
+    distances, _ = KDTree(xyz).query(xyz, k=4)
     width = np.sqrt(np.mean(np.square(distances[:, 1:]), axis=1))
     width = np.clip(width, 1e-7, scene_extent(scene))
     n = len(xyz)

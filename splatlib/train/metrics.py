@@ -31,7 +31,7 @@ def ssim(image: FloatArray, truth: FloatArray, mask: FloatArray | None = None) -
         a, b = a * (mask[..., None] > 0), b * (mask[..., None] > 0)
 
     def windowed(x: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        return cv2.GaussianBlur(x, (11, 11), 1.5)
+        return np.asarray(cv2.GaussianBlur(x, (11, 11), 1.5), dtype=np.float64)
 
     mean_a, mean_b = windowed(a), windowed(b)
     var_a, var_b = windowed(a * a) - mean_a**2, windowed(b * b) - mean_b**2

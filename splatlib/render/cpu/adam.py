@@ -14,7 +14,7 @@ from splatlib.render.cpu.threads import ThreadPool
 
 @kernel()
 def _adam(begin, end, values, gradients, first, second, beta1, rest1, beta2, rest2, rate, inv_root_bias2, eps):
-    """One step on flat arrays, bias correction of the first moment already in ``rate``; rest = 1 - beta, rounded once."""
+    """One step on flat arrays; ``rate`` holds the first moment's bias correction, rest = 1 - beta, rounded once."""
     for k in range(begin, end):
         g = gradients[k]
         m = beta1 * first[k] + rest1 * g

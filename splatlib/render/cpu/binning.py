@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from splatlib.render.cpu.jit import kernel
+from splatlib.render.cpu.jit import inline, kernel
 from splatlib.render.cpu.projection import (
     CONIC_XX,
     CONIC_XY,
@@ -14,10 +16,59 @@ from splatlib.render.cpu.projection import (
     EXTENT_Y,
     MEAN_X,
     MEAN_Y,
-    tile_columns,
 )
 
+TILE_W, TILE_H = 8, 16  # pixels; 16x16 took 10 % longer, 8x32 the same
+F = np.float32
+ZERO, TWO, HALF = F(0), F(2), F(0.5)
 _RADIX = 2048  # 11 bits a pass: three passes sort a positive float32 exactly
+
+
+@inline()
+def _tile_columns(mean_x, mean_y, conic_xx, conic_xy, conic_yy, extent_x, extent_y, cutoff, tile_row, width):
+    """First and last tile column that the ellipse covers with a pixel centre in a row of tiles; (0, -1): none.
+
+    The ellipse is ½ dᵀ Q d = cutoff. Within the row's band of dy its widest chord ends where dy is nearest to
+    that of the ellipse's right- or leftmost point.
+    """
+    low = max(-extent_y, F(tile_row * TILE_H) + HALF - mean_y)
+    high = min(extent_y, F(tile_row * TILE_H + TILE_H) - HALF - mean_y)
+    if low > high:
+        return 0, -1
+    dy_of_rightmost = -conic_xy / conic_yy * extent_x
+    dy_right = min(max(dy_of_rightmost, low), high)
+    dy_left = min(max(-dy_of_rightmost, low), high)
+    slope = conic_xy * conic_xy - conic_xx * conic_yy
+    root_right = math.sqrt(max(ZERO, slope * dy_right * dy_right + TWO * cutoff * conic_xx))
+    root_left = math.sqrt(max(ZERO, slope * dy_left * dy_left + TWO * cutoff * conic_xx))
+    right = mean_x + (-conic_xy * dy_right + root_right) / conic_xx
+    left = mean_x + (-conic_xy * dy_left - root_left) / conic_xx
+    first_pixel = max(0, int(math.ceil(left - HALF)))
+    last_pixel = min(int(width) - 1, int(math.floor(right - HALF)))
+    if last_pixel < first_pixel:
+        return 0, -1
+    return first_pixel // TILE_W, last_pixel // TILE_W
+
+
+@kernel()
+def count_tiles(begin, end, projected, visible, width, height, tile_rows, tile_counts):
+    """First and last tile row of each Gaussian, tile_rows [N, 2] int32, and how many tiles it touches, [N] int32."""
+    for i in range(begin, end):
+        tile_counts[i] = 0
+        if not visible[i]:
+            continue
+        p = projected[i]
+        first_pixel = max(0, int(math.ceil(p[MEAN_Y] - p[EXTENT_Y] - HALF)))
+        last_pixel = min(int(height) - 1, int(math.floor(p[MEAN_Y] + p[EXTENT_Y] - HALF)))
+        if last_pixel < first_pixel:
+            continue
+        tile_rows[i, 0], tile_rows[i, 1] = first_pixel // TILE_H, last_pixel // TILE_H
+        for row in range(tile_rows[i, 0], tile_rows[i, 1] + 1):
+            first, last = _tile_columns(
+                p[MEAN_X], p[MEAN_Y], p[CONIC_XX], p[CONIC_XY], p[CONIC_YY], p[EXTENT_X], p[EXTENT_Y], p[CUTOFF],
+                row, width,
+            )  # fmt: skip
+            tile_counts[i] += last - first + 1
 
 
 @kernel()
@@ -79,7 +130,7 @@ def count_or_place(
         p = projected[i]
         slot = slot_offsets[i]
         for row in range(tile_rows[i, 0], tile_rows[i, 1] + 1):
-            first, last = tile_columns(
+            first, last = _tile_columns(
                 p[MEAN_X], p[MEAN_Y], p[CONIC_XX], p[CONIC_XY], p[CONIC_YY], p[EXTENT_X], p[EXTENT_Y], p[CUTOFF],
                 row, width,
             )  # fmt: skip

@@ -1,8 +1,9 @@
 """Tiles to pixels, front to back, and the gradient of it.
 
 A tile's pixels lie in one flat buffer, plane after plane, and a Gaussian touches a contiguous run of whole tile
-rows of it: a plain loop without branches, which LLVM turns into full-width vector code. Unsigned offsets spare it
-the check for negative indices.
+rows of it: a plain loop without branches, which LLVM turns into vector code. Tiles are narrow, as wide as one AVX
+register, since a Gaussian of a few pixels wastes the rest of a row. Unsigned offsets spare it the check for
+negative indices.
 
 Alpha is opacity · exp(-½ dᵀQd), at most 0.999, and nothing below 1/255; a pixel is finished once its transmittance
 is below 1e-4 (gsplat's constants).
@@ -14,10 +15,10 @@ import math
 
 import numpy as np
 
+from splatlib.render.cpu.binning import TILE_H, TILE_W
 from splatlib.render.cpu.jit import inline, kernel
 
-TILE = 16
-PIXELS = TILE * TILE
+PIXELS = TILE_W * TILE_H
 _P1, _P2, _P3, _P4, _P5, _P6 = (np.uint64(PIXELS * k) for k in range(1, 7))
 
 F = np.float32
@@ -57,7 +58,7 @@ def _tile_row_span(p, tile_x, tile_y):
     mean_x, mean_y, conic_xx, conic_xy, conic_yy = p[0], p[1], p[2], p[3], p[4]
     extent_x, extent_y, cutoff = p[9], p[10], p[11]
     low = max(-extent_x, tile_x + HALF - mean_x)
-    high = min(extent_x, tile_x + F(TILE) - HALF - mean_x)
+    high = min(extent_x, tile_x + F(TILE_W) - HALF - mean_x)
     dx_of_lowest = -conic_xy / conic_xx * extent_y
     dx_down = min(max(dx_of_lowest, low), high)
     dx_up = min(max(-dx_of_lowest, low), high)
@@ -66,7 +67,7 @@ def _tile_row_span(p, tile_x, tile_y):
     root_up = math.sqrt(max(ZERO, slope * dx_up * dx_up + TWO * cutoff * conic_yy))
     bottom = mean_y + (-conic_xy * dx_down + root_down) / conic_yy - tile_y - HALF
     top = mean_y + (-conic_xy * dx_up - root_up) / conic_yy - tile_y - HALF
-    return max(0, int(math.ceil(top))), min(TILE - 1, int(math.floor(bottom))) + 1
+    return max(0, int(math.ceil(top))), min(TILE_H - 1, int(math.floor(bottom))) + 1
 
 
 @inline()
@@ -100,13 +101,13 @@ def composite(
     height, width = transmittances.shape
     buffer = np.empty(6 * PIXELS, np.float32)
     for tile in range(thread, tile_ends.shape[0], num_threads):
-        tile_x, tile_y = (tile % num_tile_columns) * TILE, (tile // num_tile_columns) * TILE
+        tile_x, tile_y = (tile % num_tile_columns) * TILE_W, (tile // num_tile_columns) * TILE_H
         origin_x, origin_y = F(tile_x), F(tile_y)
         for p in range(PIXELS):
             buffer[p] = ONE
             buffer[p + PIXELS] = buffer[p + 2 * PIXELS] = buffer[p + 3 * PIXELS] = ZERO
-            buffer[p + 4 * PIXELS] = F(p % TILE) + HALF
-            buffer[p + 5 * PIXELS] = F(p // TILE) + HALF
+            buffer[p + 4 * PIXELS] = F(p % TILE_W) + HALF
+            buffer[p + 5 * PIXELS] = F(p // TILE_W) + HALF
         place, end = tile_offsets[tile], tile_offsets[tile + 1]
         while place < end:
             stop = min(end, place + _BETWEEN_CHECKS)
@@ -115,7 +116,7 @@ def composite(
                 first_row, last_row = _tile_row_span(g, origin_x, origin_y)
                 if last_row > first_row:
                     _blend(
-                        buffer, np.uint64(first_row * TILE), np.uint64((last_row - first_row) * TILE),
+                        buffer, np.uint64(first_row * TILE_W), np.uint64((last_row - first_row) * TILE_W),
                         g[0] - origin_x, g[1] - origin_y, HALF * g[2], g[3], HALF * g[4], g[5], g[6], g[7], g[8],
                     )  # fmt: skip
                 place += 1
@@ -125,9 +126,9 @@ def composite(
             if most < MIN_TRANSMITTANCE:
                 break
         tile_ends[tile] = place
-        for y in range(min(TILE, height - tile_y)):
-            for x in range(min(TILE, width - tile_x)):
-                p = y * TILE + x
+        for y in range(min(TILE_H, height - tile_y)):
+            for x in range(min(TILE_W, width - tile_x)):
+                p = y * TILE_W + x
                 left = buffer[p]
                 image[0, tile_y + y, tile_x + x] = buffer[p + PIXELS] + left * background[0]
                 image[1, tile_y + y, tile_x + x] = buffer[p + 2 * PIXELS] + left * background[1]
@@ -188,16 +189,16 @@ def composite_backward(
     height, width = transmittances.shape
     buffer = np.empty(7 * PIXELS, np.float32)
     for tile in range(thread, tile_ends.shape[0], num_threads):
-        tile_x, tile_y = (tile % num_tile_columns) * TILE, (tile // num_tile_columns) * TILE
+        tile_x, tile_y = (tile % num_tile_columns) * TILE_W, (tile // num_tile_columns) * TILE_H
         origin_x, origin_y = F(tile_x), F(tile_y)
         for p in range(PIXELS):
             buffer[p] = ONE
             buffer[p + PIXELS] = buffer[p + 2 * PIXELS] = buffer[p + 3 * PIXELS] = buffer[p + 4 * PIXELS] = ZERO
-            buffer[p + 5 * PIXELS] = F(p % TILE) + HALF
-            buffer[p + 6 * PIXELS] = F(p // TILE) + HALF
-        for y in range(min(TILE, height - tile_y)):
-            for x in range(min(TILE, width - tile_x)):
-                p, py, px = y * TILE + x, tile_y + y, tile_x + x
+            buffer[p + 5 * PIXELS] = F(p % TILE_W) + HALF
+            buffer[p + 6 * PIXELS] = F(p // TILE_W) + HALF
+        for y in range(min(TILE_H, height - tile_y)):
+            for x in range(min(TILE_W, width - tile_x)):
+                p, py, px = y * TILE_W + x, tile_y + y, tile_x + x
                 to_come = v_transmittances[py, px] * transmittances[py, px]
                 for c in range(3):
                     buffer[p + (2 + c) * PIXELS] = v_image[c, py, px]
@@ -213,7 +214,7 @@ def composite_backward(
                 continue
             xx, xy, yy, opacity = g[2], g[3], g[4], g[5]
             v_red, v_green, v_blue, sum_v, sum_x, sum_y, sum_xx, sum_xy, sum_yy = _blend_backward(
-                buffer, np.uint64(first_row * TILE), np.uint64((last_row - first_row) * TILE),
+                buffer, np.uint64(first_row * TILE_W), np.uint64((last_row - first_row) * TILE_W),
                 g[0] - origin_x, g[1] - origin_y, HALF * xx, xy, HALF * yy, opacity, g[6], g[7], g[8],
             )  # fmt: skip
             out[0], out[1] = xx * sum_x + xy * sum_y, xy * sum_x + yy * sum_y

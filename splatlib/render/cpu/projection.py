@@ -10,7 +10,6 @@ Arrays (float32 unless said):
     camera [22]: cam_from_world rotation row by row (0–8), translation (9–11), fx fy cx cy (12–15), width height
         (16–17), camera centre in the world (18–20), depth of the near plane (21).
     projected [N, 12]: columns as named by the constants below.
-    tile_rows [N, 2] int32: first and last tile row touched. tile_counts [N] int32: tiles touched, 0 = invisible.
 """
 
 from __future__ import annotations
@@ -20,8 +19,6 @@ import math
 import numpy as np
 
 from splatlib.render.cpu.jit import inline, kernel
-
-TILE = 16  # pixels; a tile's row is one AVX-512 register of float32
 
 # Columns of ``projected``: the centre and the conic (inverse covariance), pixels; the opacity; the colour;
 # the half-width and half-height of the ellipse outside of which alpha < 1/255; ln(255 · opacity), which is
@@ -124,43 +121,17 @@ def _sh_direction_gradient(degree, x, y, z, w):
     return gx, gy, gz
 
 
-@inline()
-def tile_columns(mean_x, mean_y, conic_xx, conic_xy, conic_yy, extent_x, extent_y, cutoff, tile_row, width):
-    """First and last tile column that the ellipse covers with a pixel centre in a row of tiles; (0, -1): none.
-
-    The ellipse is ½ dᵀ Q d = cutoff. Within the row's band of dy its widest chord ends where dy is nearest to
-    that of the ellipse's right- or leftmost point.
-    """
-    low = max(-extent_y, F(tile_row * TILE) + HALF - mean_y)
-    high = min(extent_y, F(tile_row * TILE + TILE) - HALF - mean_y)
-    if low > high:
-        return 0, -1
-    dy_of_rightmost = -conic_xy / conic_yy * extent_x
-    dy_right = min(max(dy_of_rightmost, low), high)
-    dy_left = min(max(-dy_of_rightmost, low), high)
-    slope = conic_xy * conic_xy - conic_xx * conic_yy
-    root_right = math.sqrt(max(ZERO, slope * dy_right * dy_right + TWO * cutoff * conic_xx))
-    root_left = math.sqrt(max(ZERO, slope * dy_left * dy_left + TWO * cutoff * conic_xx))
-    right = mean_x + (-conic_xy * dy_right + root_right) / conic_xx
-    left = mean_x + (-conic_xy * dy_left - root_left) / conic_xx
-    first_pixel = max(0, int(math.ceil(left - HALF)))
-    last_pixel = min(int(width) - 1, int(math.floor(right - HALF)))
-    if last_pixel < first_pixel:
-        return 0, -1
-    return first_pixel // TILE, last_pixel // TILE
-
-
 @kernel()
 def project(
     begin, end, means, log_scales, quats, opacity_logits, sh0, sh_rest, degree, camera,
-    projected, depths, tile_rows, tile_counts,
+    projected, depths, visible,
 ):  # fmt: skip
-    """Project Gaussians begin … end-1; those out of sight get ``tile_counts`` 0 and nothing else."""
+    """Project Gaussians begin … end-1; those out of sight get ``visible`` False and nothing else."""
     basis = np.zeros(15, np.float32)
     num_rest = (degree + 1) * (degree + 1) - 1
     fx, fy, cx, cy, width, height = camera[12], camera[13], camera[14], camera[15], camera[16], camera[17]
     for i in range(begin, end):
-        tile_counts[i] = 0
+        visible[i] = False
         mx, my, mz = means[i, 0], means[i, 1], means[i, 2]
         x = camera[0] * mx + camera[1] * my + camera[2] * mz + camera[9]
         y = camera[3] * mx + camera[4] * my + camera[5] * mz + camera[10]
@@ -192,25 +163,13 @@ def project(
         inv_det = ONE / det
         conic_xx, conic_xy, conic_yy = cov_yy * inv_det, -cov_xy * inv_det, cov_xx * inv_det
 
-        # Tiles
+        # On the picture?
         cutoff = math.log(opacity * INV_MIN_ALPHA)
         extent_x, extent_y = math.sqrt(TWO * cutoff * cov_xx), math.sqrt(TWO * cutoff * cov_yy)
         if not (
             mean_x + extent_x > ZERO and mean_x - extent_x < width
             and mean_y + extent_y > ZERO and mean_y - extent_y < height
         ):  # fmt: skip
-            continue
-        first_pixel = max(0, int(math.ceil(mean_y - extent_y - HALF)))
-        last_pixel = min(int(height) - 1, int(math.floor(mean_y + extent_y - HALF)))
-        if last_pixel < first_pixel:
-            continue
-        count = 0
-        for row in range(first_pixel // TILE, last_pixel // TILE + 1):
-            first, last = tile_columns(
-                mean_x, mean_y, conic_xx, conic_xy, conic_yy, extent_x, extent_y, cutoff, row, width
-            )
-            count += last - first + 1
-        if count == 0:
             continue
 
         # Colour
@@ -233,8 +192,7 @@ def project(
         out[RED], out[GREEN], out[BLUE] = max(red, ZERO), max(green, ZERO), max(blue, ZERO)
         out[EXTENT_X], out[EXTENT_Y] = extent_x, extent_y
         depths[i] = z
-        tile_rows[i, 0], tile_rows[i, 1] = first_pixel // TILE, last_pixel // TILE
-        tile_counts[i] = count
+        visible[i] = True
 
 
 @kernel()

@@ -9,7 +9,8 @@ import numpy.typing as npt
 
 from splatlib.artifacts import PinholeCamera
 from splatlib.render.cpu import binning, compositing, projection
-from splatlib.render.cpu.projection import BLUE, GREEN, RED, TILE
+from splatlib.render.cpu.binning import TILE_H, TILE_W
+from splatlib.render.cpu.projection import BLUE, GREEN, RED
 from splatlib.render.cpu.threads import ThreadPool
 
 FloatArray = npt.NDArray[np.float32]
@@ -94,14 +95,13 @@ class Rasterizer:
     ) -> Picture:
         """Render one view. ``sh_degree`` may be lower than what the parameters hold; background [3]."""
         n, width, height = len(parameters.means), camera.width, camera.height
-        columns, rows = -(-width // TILE), -(-height // TILE)
+        columns, rows = -(-width // TILE_W), -(-height // TILE_H)
         packed = pack_camera(camera, cam_from_world)
         projected = np.empty((n, 12), np.float32)
-        depths, tile_rows = np.empty(n, np.float32), np.empty((n, 2), np.int32)
-        tile_counts = np.empty(n, np.int32)
-        self.pool.over_range(
-            projection.project, n, *parameters.arrays(), sh_degree, packed, projected, depths, tile_rows, tile_counts
-        )
+        depths, visible = np.empty(n, np.float32), np.empty(n, np.bool_)
+        self.pool.over_range(projection.project, n, *parameters.arrays(), sh_degree, packed, projected, depths, visible)
+        tile_rows, tile_counts = np.empty((n, 2), np.int32), np.empty(n, np.int32)
+        self.pool.over_range(binning.count_tiles, n, projected, visible, packed[16], packed[17], tile_rows, tile_counts)
         slot_offsets = np.empty(n + 1, np.int64)
         order, scratch = np.empty(n, np.int32), np.empty(n, np.int32)
         num_visible = binning.order_by_depth(depths, tile_counts, slot_offsets, order, scratch)
@@ -164,7 +164,7 @@ class Rasterizer:
         return gradients
 
     def _composite(self, picture: Picture, projected: FloatArray, background: FloatArray, image: FloatArray) -> None:
-        columns = -(-image.shape[2] // TILE)
+        columns = -(-image.shape[2] // TILE_W)
         self.pool.over_threads(
             compositing.composite, projected, picture.tile_gaussians, picture.tile_offsets, columns, background,
             image, picture.transmittances, picture.tile_ends,
@@ -179,7 +179,7 @@ class Rasterizer:
         v_transmittances: FloatArray,
         slots: FloatArray,
     ) -> None:
-        columns = -(-image.shape[2] // TILE)
+        columns = -(-image.shape[2] // TILE_W)
         self.pool.over_threads(
             compositing.composite_backward, projected, picture.tile_gaussians, picture.tile_slots,
             picture.tile_offsets, picture.tile_ends, columns, image, picture.transmittances, v_image,
