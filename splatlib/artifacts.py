@@ -101,7 +101,11 @@ class Frame:
 
 @dataclass(frozen=True)
 class DroppedFrame:
-    """A picture that was looked at and not kept, and why, in a word: blurred, duplicate, surplus, unreadable."""
+    """A picture that was looked at and not kept, and why.
+
+    In a word or two: blurred, duplicate, surplus (its window had a sharper one), unreadable, empty (transparent all
+    over), too small.
+    """
 
     source: str
     source_index: int
@@ -155,6 +159,7 @@ class MaskSet(Artifact):
     Attributes:
         names: frames that have a mask; a frame without one counts whole.
         mean_coverage: share of pixels in use, over the masks.
+        warnings: what the user should know, in plain sentences.
     """
 
     stage: ClassVar[str] = "masks"
@@ -162,6 +167,7 @@ class MaskSet(Artifact):
     backend: str
     names: tuple[str, ...]
     mean_coverage: float
+    warnings: tuple[str, ...] = ()
 
     def mask_path(self, frame_name: str) -> Path | None:
         return self.directory / f"{frame_name}.png" if frame_name in self.names else None
@@ -343,13 +349,19 @@ class Splat(Artifact):
 
 @dataclass(frozen=True)
 class ExportedFile:
-    """One delivered file; the errors compare what was written with what is read back."""
+    """One delivered file; the errors compare what was written with what is read back.
+
+    Attributes:
+        max_mean_error: scene units. max_color_error: of the degree-0 colour, 0…1.
+        frame: world axes in the file: RDF (right, down, front: the scene's own) or RUB (right, up, back).
+    """
 
     format: str
     name: str
     bytes: int
     max_mean_error: float
     max_color_error: float
+    frame: str = "RDF"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -359,19 +371,21 @@ class ExportBundle(Artifact):
     stage: ClassVar[str] = "export"
 
     files: tuple[ExportedFile, ...]
+    warnings: tuple[str, ...] = ()
 
     def path(self, format_name: str) -> Path:
         """Where the file of a format lies. Raises ArtifactError if that format was not exported."""
         for file in self.files:
-            if file.format == format:
+            if file.format == format_name:
                 return self.directory / file.name
         raise ArtifactError(
-            f"no {format} file was exported", hint=f"there is {', '.join(f.format for f in self.files)}"
+            f"no {format_name} file was exported", hint=f"there is {', '.join(f.format for f in self.files)}"
         )
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any], **own: Any) -> Self:
-        return cls(files=tuple(ExportedFile(**file) for file in data["files"]), **own)
+        files = tuple(ExportedFile(**file) for file in data["files"])
+        return cls(**{**_tuples(data), "files": files}, **own)
 
 
 def _mean(values: list[float]) -> float | None:

@@ -1,0 +1,1 @@
+"""Pictures of artefacts for notebooks and reports."""

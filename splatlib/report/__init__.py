@@ -1,0 +1,39 @@
+"""``write_report``: the numbers and pictures of a run, for programs and for people."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from splatlib.errors import WorkspaceError
+from splatlib.progress import logger
+from splatlib.report.numbers import Run, report_document
+from splatlib.workspace import Workspace, write_atomically
+
+
+def write_report(ws: Workspace, run: str = "main") -> Path:
+    """Write ``report.json`` and ``report.html`` of a training run; the page needs no other file and no network.
+
+    Args:
+        ws: a workspace with frames, cameras and a splat; masks and exports are shown where present.
+        run: name of the training run.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        ArtifactError: a stage is missing, or one of its pictures.
+        WorkspaceError: the report cannot be written.
+    """
+    from splatlib.report.page import report_page
+
+    loaded = Run.load(ws, run)
+    document = report_document(loaded)
+    page = report_page(loaded, document)
+    try:
+        write_atomically(ws.report_json_path, json.dumps(document, indent=2, allow_nan=False) + "\n")
+        write_atomically(ws.report_html_path, page)
+    except OSError as error:
+        raise WorkspaceError(f"the report cannot be written to {ws.root}", why=error.strerror or str(error)) from error
+    logger.debug("report: %s, %.1f MB", ws.report_html_path, len(page) / 1e6)
+    return ws.report_html_path

@@ -1,0 +1,90 @@
+"""What a notebook shows for an artefact that is a cell's last line."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from splatlib.artifacts import Artifact, ExportBundle, FrameSet, MaskSet, SparseScene, Splat
+from splatlib.errors import ArtifactError
+from splatlib.workspace import Workspace
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from PIL import Image
+
+
+def mimebundle(artifact: Artifact) -> dict[str, Any]:
+    """A line of text, and a PNG (for exported files a table). Raises ArtifactError if its pictures are gone."""
+    text = describe(artifact)
+    if isinstance(artifact, ExportBundle):
+        return {"text/plain": text, "text/html": _table(artifact)}
+
+    from splatlib.widgets.pictures import png_bytes
+
+    picture = _picture(artifact)
+    return {"text/plain": text} if picture is None else {"text/plain": text, "image/png": png_bytes(picture)}
+
+
+def _picture(artifact: Artifact) -> Image.Image | Figure | None:
+    from splatlib.widgets import stills
+
+    match artifact:
+        case FrameSet():
+            return stills.contact_sheet(artifact)
+        case MaskSet():
+            return stills.mask_sheet(artifact, _frames_beside(artifact))
+        case SparseScene():
+            return stills.camera_plot(artifact)
+        case Splat(held_out=(_, *_)):
+            return stills.held_out_sheet(artifact)
+        case Splat():
+            return stills.training_curves(stills.read_metrics(artifact.metrics_path))
+    return None
+
+
+def describe(artifact: Artifact) -> str:
+    """What the artefact holds, with its warnings, a line each."""
+    match artifact:
+        case FrameSet():
+            size = f"{artifact.frames[0].width}x{artifact.frames[0].height}" if artifact.frames else "none"
+            line = f"FrameSet: {len(artifact)} frames ({size}) of {artifact.capture}, {len(artifact.dropped)} dropped"
+        case MaskSet():
+            line = f"MaskSet: {len(artifact.names)} masks ({artifact.backend}), {artifact.mean_coverage:.0%} in use"
+        case SparseScene():
+            line = (
+                f"SparseScene: {len(artifact.views)} of {artifact.num_frames} frames registered ({artifact.mapper}), "
+                f"{len(artifact.points_xyz):,} points, {artifact.mean_reprojection_error_px:.2f} px"
+            )
+        case Splat():
+            line = (
+                f"Splat: {artifact.num_gaussians:,} Gaussians, SH degree {artifact.sh_degree}, {artifact.steps:,} steps"
+            )
+            if artifact.psnr_db is not None and artifact.ssim is not None:
+                line += f", held-out {artifact.psnr_db:.2f} dB, SSIM {artifact.ssim:.3f}"
+        case ExportBundle():
+            files = ", ".join(f"{file.name} ({file.bytes / 1e6:.2f} MB)" for file in artifact.files)
+            line = f"ExportBundle: {files} in {artifact.directory}"
+        case _:
+            line = repr(artifact)
+    warnings: tuple[str, ...] = getattr(artifact, "warnings", ())
+    return "\n".join([line, *(f"  warning: {warning}" for warning in warnings)])
+
+
+def _frames_beside(masks: MaskSet) -> FrameSet | None:
+    """The frames of the workspace that holds the masks, if they are still there."""
+    try:
+        return Workspace.open(masks.directory.parent).frames
+    except ArtifactError:
+        return None
+
+
+def _table(bundle: ExportBundle) -> str:
+    rows = "".join(
+        f"<tr><td>{escape(file.name)}</td><td>{file.bytes / 1e6:.2f} MB</td><td>{escape(file.frame)}</td>"
+        f"<td>{file.max_mean_error:.2g}</td><td>{file.max_color_error:.2g}</td></tr>"
+        for file in bundle.files
+    )
+    heads = ("file", "size", "axes", "largest error of a centre, scene units", "of a colour, 0–1")
+    head = "".join(f"<th>{name}</th>" for name in heads)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table><p>{escape(str(bundle.directory))}</p>"
