@@ -17,7 +17,8 @@ MEANS_RATE, MEANS_FACTOR, MEANS_FINAL = 1.6e-4, 7.0, 0.1
 RATES = {"scales": 5e-3, "quats": 1e-3, "opacities": 5e-2, "sh0": 2.5e-3, "shN": 2.5e-3 / 20}
 FACTOR, FINAL = 1.5, 0.05
 
-REFINE_EVERY = 100
+REFINE_EVERY = 100  # steps; short trainings refine at least MIN_REFINEMENTS times
+MIN_REFINEMENTS = 8
 REFINE_UNTIL = 0.7  # share of the steps after which the number of Gaussians stays
 
 
@@ -58,4 +59,6 @@ class Schedule:
 
     def refines_at(self, step: int) -> bool:
         """Whether Gaussians are added and removed after this step."""
-        return step > 0 and step % REFINE_EVERY == 0 and step < REFINE_UNTIL * self.config.steps
+        until = REFINE_UNTIL * self.config.steps
+        every = max(1, min(REFINE_EVERY, int(until / (MIN_REFINEMENTS + 1))))
+        return 0 < step < until and step % every == 0

@@ -136,19 +136,24 @@ class BudgetStrategy:
 class GsplatDefaultStrategy:
     """gsplat's DefaultStrategy (Ye et al. 2024), its schedule scaled from 30,000 steps to the configured number.
 
-    Raises MissingDependencyError if gsplat is not installed; its strategies need no CUDA.
+    Growth pauses at ``max_gaussians``; a growth that begins below may end above it. Raises MissingDependencyError
+    if gsplat is not installed; its strategies need no CUDA.
     """
 
     def __init__(self, config: TrainConfig, schedule: Schedule) -> None:
         try:
-            from gsplat.strategy import DefaultStrategy  # pyright: ignore[reportMissingImports]
+            from gsplat.strategy import DefaultStrategy
         except ImportError as error:
             raise MissingDependencyError(
                 "strategy 'default' needs gsplat", why=str(error), hint="pip install gsplat, or strategy 'budget'"
             ) from error
+
+        class Bounded(DefaultStrategy):
+            def _grow_gs(self, params: Any, *args: Any) -> tuple[int, int]:
+                return (0, 0) if len(params["means"]) >= config.max_gaussians else super()._grow_gs(params, *args)
+
         shorter = config.steps / 30_000
-        self._config = config
-        self._strategy = DefaultStrategy(
+        self._strategy = Bounded(
             refine_start_iter=max(1, round(500 * shorter)),
             refine_stop_iter=round(15_000 * shorter),
             reset_every=max(200, round(3_000 * shorter)),
@@ -169,8 +174,6 @@ class GsplatDefaultStrategy:
         rendering: Rendering,
         generator: torch.Generator,
     ) -> None:
-        if len(parameters["means"]) >= self._config.max_gaussians:
-            return
         height, width = rendering.alpha.shape
         means2d = rendering.means2d.detach()[None]
         assert rendering.means2d.grad is not None
@@ -184,7 +187,7 @@ class GsplatDefaultStrategy:
             "gaussian_ids": None,
         }
         # gsplat draws split positions from torch's global generator: lend it ours, so that a run repeats.
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng():
             torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
             self._strategy.step_post_backward(parameters, optimizers, self._state, step, info, packed=False)
 
