@@ -84,8 +84,7 @@ class _Run:
         self.checkpoint_path = directory / "checkpoints" / CHECKPOINT_FILE
         self.previews = directory / "previews"
         self.metrics_path = directory / "metrics.jsonl"
-        self.seconds_before = 0.0
-        self.started_s = time.perf_counter()
+        self.spent = Spent()
         for folder in (self.checkpoint_path.parent, self.previews):
             folder.mkdir(exist_ok=True)
         if stage.resuming and self.checkpoint_path.exists():
@@ -128,9 +127,8 @@ class _Run:
             )
 
     def _write(self, metrics, entry: dict[str, float]) -> None:
-        seconds = self.seconds_before + time.perf_counter() - self.started_s
         px = self.trainer.schedule.long_side_px(self.trainer.step_index - 1)
-        line = {"step": self.trainer.step_index, "long_side_px": px, "seconds": round(seconds, 3), **entry}
+        line = {"step": self.trainer.step_index, "long_side_px": px, **self.spent.so_far(), **entry}
         metrics.write(json.dumps(line) + "\n")
         metrics.flush()
 
@@ -145,22 +143,35 @@ class _Run:
             self._write(metrics, {"psnr_db": psnr, "ssim": float(np.mean([ssim(*pair) for pair in pairs]))})
 
     def _save(self) -> None:
-        seconds = self.seconds_before + time.perf_counter() - self.started_s
         temporary = self.checkpoint_path.with_suffix(".part")
-        torch.save({"trainer": self.trainer.state(), "seconds": seconds}, temporary)
+        torch.save({"trainer": self.trainer.state(), "spent": self.spent.so_far()}, temporary)
         temporary.replace(self.checkpoint_path)
         self.stage.note_seconds()
 
     def _restore(self) -> None:
         checkpoint = torch.load(self.checkpoint_path, weights_only=True)
         self.trainer.restore(checkpoint["trainer"])
-        self.seconds_before = checkpoint["seconds"]
+        self.spent = Spent(**checkpoint["spent"])
         step = self.trainer.step_index
         # What was logged after the checkpoint happens again.
         lines = self.metrics_path.read_text().splitlines() if self.metrics_path.exists() else []
         kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
         self.metrics_path.write_text("".join(line + "\n" for line in kept))
         logger.info("training: resumed at step %d of %d", step, self.config.steps)
+
+
+class Spent:
+    """Wall and CPU seconds of this process since the training began, and of the attempts before it."""
+
+    def __init__(self, seconds: float = 0.0, cpu_seconds: float = 0.0) -> None:
+        self._wall_start_s = time.perf_counter() - seconds
+        self._cpu_start_s = time.process_time() - cpu_seconds
+
+    def so_far(self) -> dict[str, float]:
+        return {
+            "seconds": round(time.perf_counter() - self._wall_start_s, 3),
+            "cpu_seconds": round(time.process_time() - self._cpu_start_s, 3),
+        }
 
 
 def _measure_held_out(trainer: Trainer, views: list[TrainingView], directory: Path) -> list[HeldOutView]:

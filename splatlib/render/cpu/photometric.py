@@ -42,39 +42,44 @@ def _across(row, x):
 
 
 @kernel()
-def _moments(begin, end, image, target, mask, down, partials, ssim_sums):
-    """SSIM of each row (channel-major), and its partial derivatives by E[x], E[x²], E[xy], times the mask.
-
-    down [threads' rows, 5, W + 10] is scratch, one row a picture row; partials [3, rows, W + 10] padded by zeros.
-    """
+def _products(begin, end, image, target, mask, products):
+    """x, y, x², y², xy of each row (channel-major), masked: products [rows, 5, W + 10], padded by zeros."""
     height, width = image.shape[1], image.shape[2]
     for row in range(begin, end):
         c, y = row // height, row % height
-        d0, d1, d2, d3, d4 = down[row, 0], down[row, 1], down[row, 2], down[row, 3], down[row, 4]
-        d0[:] = ZERO
-        d1[:] = ZERO
-        d2[:] = ZERO
-        d3[:] = ZERO
-        d4[:] = ZERO
+        source_a, source_b, mask_row = image[c, y], target[c, y], mask[y]
+        p0, p1, p2, p3, p4 = products[row, 0], products[row, 1], products[row, 2], products[row, 3], products[row, 4]
+        for x in range(width):
+            a, b = mask_row[x] * source_a[x], mask_row[x] * (F(source_b[x]) * INV_255)
+            p0[x + 5], p1[x + 5], p2[x + 5], p3[x + 5], p4[x + 5] = a, b, a * a, b * b, a * b
+
+
+@kernel()
+def _moments(begin, end, products, mask, partials, ssim_sums):
+    """SSIM of each row, and its partial derivatives by E[x], E[x²], E[xy], times the mask.
+
+    partials [3, rows, W + 10] stay padded by zeros. The loops are apart since LLVM vectorises none of them together.
+    """
+    height, width = mask.shape
+    down = np.empty(5 * (width + 2 * RADIUS), np.float32)
+    planes = down.reshape(5, width + 2 * RADIUS)
+    means = np.empty((5, width), np.float32)
+    for row in range(begin, end):
+        y = row % height
+        down[:] = ZERO
         for other in range(max(0, y - RADIUS), min(height, y + RADIUS + 1)):
             weight = WINDOW[other - y + RADIUS]
-            source_a, source_b, mask_row = image[c, other], target[c, other], mask[other]
+            source = products[row + other - y].reshape(-1)
+            for k in range(down.shape[0]):
+                down[k] += weight * source[k]
+        for k in range(5):
+            plane, mean = planes[k], means[k]
             for x in range(width):
-                a, b = mask_row[x] * source_a[x], mask_row[x] * (F(source_b[x]) * INV_255)
-                wa, wb = weight * a, weight * b
-                d0[x + 5] += wa
-                d1[x + 5] += wb
-                d2[x + 5] += wa * a
-                d3[x + 5] += wb * b
-                d4[x + 5] += wa * b
-        p0, p1, p2 = partials[0, row], partials[1, row], partials[2, row]
-        for x in range(RADIUS):
-            p0[x] = p1[x] = p2[x] = ZERO
-            p0[width + 5 + x] = p1[width + 5 + x] = p2[width + 5 + x] = ZERO
-        mask_row = mask[y]
+                mean[x] = _across(plane, x)
+        p0, p1, p2, mask_row = partials[0, row], partials[1, row], partials[2, row], mask[y]
         total = ZERO
         for x in range(width):
-            a, b, aa, bb, ab = _across(d0, x), _across(d1, x), _across(d2, x), _across(d3, x), _across(d4, x)
+            a, b, aa, bb, ab = means[0, x], means[1, x], means[2, x], means[3, x], means[4, x]
             numerator1, numerator2 = TWO * a * b + C1, TWO * (ab - a * b) + C2
             inverse1, inverse2 = ONE / (a * a + b * b + C1), ONE / (aa - a * a + bb - b * b + C2)
             ssim = numerator1 * numerator2 * inverse1 * inverse2
@@ -88,34 +93,30 @@ def _moments(begin, end, image, target, mask, down, partials, ssim_sums):
 
 
 @kernel()
-def _partials_across(begin, end, partials, down):
-    """Horizontal transposed pass, into the scratch rows."""
-    width = partials.shape[2] - 2 * RADIUS
+def _partials_across(begin, end, partials, across):
+    """Horizontal transposed pass: across [rows, 3, W]."""
+    width = across.shape[2]
     for row in range(begin, end):
         for k in range(3):
-            source, target = partials[k, row], down[row, k]
+            source, target = partials[k, row], across[row, k]
             for x in range(width):
                 target[x] = _across(source, x)
 
 
 @kernel()
-def _gradients(begin, end, image, target, mask, down, l1_scale, ssim_scale, v_image, scratch, l1_sums):
-    """Vertical transposed pass, and the gradient of the whole loss. scratch [rows, 3, W]."""
+def _gradients(begin, end, image, target, mask, across, l1_scale, ssim_scale, v_image, l1_sums):
+    """Vertical transposed pass, and the gradient of the whole loss."""
     height, width = image.shape[1], image.shape[2]
+    down = np.empty(3 * width, np.float32)
     for row in range(begin, end):
         c, y = row // height, row % height
-        s0, s1, s2 = scratch[row, 0], scratch[row, 1], scratch[row, 2]
-        s0[:] = ZERO
-        s1[:] = ZERO
-        s2[:] = ZERO
+        down[:] = ZERO
         for other in range(max(0, y - RADIUS), min(height, y + RADIUS + 1)):
             weight = WINDOW[other - y + RADIUS]
-            base = row + other - y
-            d0, d1, d2 = down[base, 0], down[base, 1], down[base, 2]
-            for x in range(width):
-                s0[x] += weight * d0[x]
-                s1[x] += weight * d1[x]
-                s2[x] += weight * d2[x]
+            source = across[row + other - y].reshape(-1)
+            for k in range(down.shape[0]):
+                down[k] += weight * source[k]
+        s0, s1, s2 = down[:width], down[width : 2 * width], down[2 * width :]
         source_a, source_b, mask_row, out = image[c, y], target[c, y], mask[y], v_image[c, y]
         total = ZERO
         for x in range(width):
@@ -132,7 +133,7 @@ class PhotometricLoss:
 
     def __init__(self, pool: ThreadPool) -> None:
         self.pool = pool
-        self._scratch: dict[tuple[int, ...], tuple[FloatArray, FloatArray, FloatArray]] = {}
+        self._scratch: dict[tuple[int, ...], tuple[FloatArray, ...]] = {}
         self._ones: dict[tuple[int, int], FloatArray] = {}
 
     def __call__(
@@ -154,21 +155,18 @@ class PhotometricLoss:
             area = max(float(mask.sum()), 1.0)
         rows = channels * height
         if image.shape not in self._scratch:
-            self._scratch[image.shape] = (
-                np.zeros((rows, 5, width + 2 * RADIUS), np.float32),
-                np.zeros((3, rows, width + 2 * RADIUS), np.float32),
-                np.zeros((rows, 3, width), np.float32),
-            )
-        down, partials, scratch = self._scratch[image.shape]
+            padded = width + 2 * RADIUS
+            shapes = (rows, 5, padded), (3, rows, padded), (rows, 3, width)
+            self._scratch[image.shape] = tuple(np.zeros(shape, np.float32) for shape in shapes)
+        products, partials, across = self._scratch[image.shape]
         ssim_sums, l1_sums = np.empty(rows, np.float32), np.empty(rows, np.float32)
         count = area * channels
         v_image = np.empty_like(image)
-        self.pool.over_range(_moments, rows, image, target, mask, down, partials, ssim_sums)
-        self.pool.over_range(_partials_across, rows, partials, down)
+        self.pool.over_range(_products, rows, image, target, mask, products)
+        self.pool.over_range(_moments, rows, products, mask, partials, ssim_sums)
+        self.pool.over_range(_partials_across, rows, partials, across)
         l1_scale, ssim_scale = F((1 - ssim_weight) / count), F(-ssim_weight / count)
-        self.pool.over_range(
-            _gradients, rows, image, target, mask, down, l1_scale, ssim_scale, v_image, scratch, l1_sums
-        )
+        self.pool.over_range(_gradients, rows, image, target, mask, across, l1_scale, ssim_scale, v_image, l1_sums)
         l1 = float(l1_sums.sum(dtype=np.float64)) / count
         ssim = float(ssim_sums.sum(dtype=np.float64)) / count
         return (1 - ssim_weight) * l1 + ssim_weight * (1 - ssim), l1, v_image
