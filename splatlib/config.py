@@ -6,11 +6,12 @@ Unknown keys are refused. A preset is a named constant; any field set beside it 
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from splatlib.errors import ConfigError
 
@@ -29,6 +30,15 @@ class _Config(BaseModel):
 
     # pydantic's own mark: a nested model is validated in place, so that an error names "train.steps", not "steps"
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: Any, info: Any) -> Any:
+        # pydantic reads true as 1: steps=true would train one step
+        annotation = cls.model_fields[info.field_name].annotation
+        if isinstance(value, bool) and ({annotation, *get_args(annotation)} & {int, float}):
+            raise ValueError("a number is wanted")
+        return value
 
     def result_fields(self) -> dict[str, Any]:
         """The fields that change what a stage produces, as JSON types: what its digest covers."""
@@ -74,14 +84,24 @@ class FramesConfig(_Config):
     )
     drop_blurred: bool = Field(default=True, description="drop frames far less sharp than their neighbours")
     drop_duplicates: bool = Field(default=True, description="drop frames that hardly differ from the one before")
-    jpeg_quality: int = Field(default=95, ge=50, le=100)
+    jpeg_quality: int = Field(default=95, ge=50, le=100, description="of the kept frames")
+
+    @model_validator(mode="after")
+    def _ends_after_start(self) -> Self:
+        if self.end_s is not None and self.end_s <= self.start_s:
+            raise ValueError("end_s must be greater than start_s")
+        return self
 
 
 class MasksConfig(_Config):
     """Which pixels count. ``alpha`` takes the capture's own alpha channel, ``folder`` a user's pictures."""
 
-    backend: Literal["alpha", "folder"] = "alpha"
-    folder: str | None = Field(default=None, description="backend folder: pictures named like the frames' sources")
+    backend: Literal["alpha", "folder"] = Field(default="alpha", description="where the masks come from")
+    folder: str | None = Field(
+        default=None,
+        description="backend folder: pictures named like the frames' sources",
+        json_schema_extra=NOT_IN_DIGEST,  # its content is an input of the stage
+    )
     threshold: float = Field(default=0.5, ge=0, le=1, description="mask values from here on count as foreground")
 
     @model_validator(mode="after")
@@ -94,9 +114,16 @@ class MasksConfig(_Config):
 class CamerasConfig(_Config):
     """How cameras are solved (structure from motion by COLMAP)."""
 
-    mapper: Literal["auto", "incremental", "global"] = "auto"
-    matching: Literal["auto", "sequential", "exhaustive"] = "auto"
-    camera_model: Literal["SIMPLE_RADIAL", "RADIAL", "OPENCV", "PINHOLE", "SIMPLE_PINHOLE"] = "OPENCV"
+    mapper: Literal["auto", "incremental", "global"] = Field(
+        default="auto", description="one frame after the other, or all at once; auto tries the other where one fails"
+    )
+    matching: Literal["auto", "sequential", "retrieval", "exhaustive"] = Field(
+        default="auto",
+        description="which frames are compared: neighbours in time, those that look alike, or all with all",
+    )
+    camera_model: Literal["SIMPLE_RADIAL", "RADIAL", "OPENCV", "PINHOLE", "SIMPLE_PINHOLE"] = Field(
+        default="OPENCV", description="COLMAP's lens model; OPENCV has four distortion terms"
+    )
     max_features: int = Field(default=2048, ge=256, le=32_768, description="SIFT features kept per frame")
     max_feature_image_px: int = Field(
         default=1600, ge=256, le=8192, description="frames are scaled down to this for SIFT"
@@ -106,12 +133,15 @@ class CamerasConfig(_Config):
         description="SIFT from a picture of twice the size: slower, more points, for low-texture scenes",
     )
     sequential_overlap: int = Field(
-        default=10, ge=2, le=100, description="neighbours in time each frame is matched with"
+        default=5, ge=2, le=100, description="neighbours in time each frame is matched with"
     )
     loop_closure: bool = Field(default=True, description="sequential: also match frames that look alike")
+    refine_principal_point: bool = Field(
+        default=True, description="find the lens' principal point too, where at least 20 frames share a lens"
+    )
     allow_partial: bool = Field(default=False, description="go on when fewer than half of the frames were registered")
     min_registered: float = Field(default=0.5, ge=0, le=1, description="share of frames that must be registered")
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, description="of all random choices")
 
 
 # Where each number comes from is said beside the code that it tunes (splatlib/train/schedule.py).
@@ -133,21 +163,21 @@ TRAIN_PRESETS: dict[str, dict[str, Any]] = {"preview": PREVIEW, "balanced": BALA
 class TrainConfig(_Config):
     """How a splat is trained. Fields left out come from the preset."""
 
-    preset: Literal["preview", "balanced"] = "preview"
+    preset: Literal["preview", "balanced"] = Field(default="preview", description="values of the fields left out")
     device: Literal["auto", "cpu"] = Field(
         default="auto", description="where to train; auto takes the best renderer here"
     )
     max_long_side_px: int = Field(
         default=320, ge=32, le=8192, description="pictures are scaled down to this for training"
     )
-    steps: int = Field(default=1200, ge=1, le=1_000_000)
-    max_gaussians: int = Field(default=24_000, ge=100, le=50_000_000)
-    sh_degree: int = Field(default=1, ge=0, le=3)
+    steps: int = Field(default=1200, ge=1, le=1_000_000, description="of the optimiser, one view each")
+    max_gaussians: int = Field(default=24_000, ge=100, le=50_000_000, description="densification stops there")
+    sh_degree: int = Field(default=1, ge=0, le=3, description="of the colour's change with the viewing direction")
     strategy: Literal["budget", "default"] = Field(
         default="budget", description="densification; default is gsplat's own"
     )
-    ssim_weight: float = Field(default=0.2, ge=0, le=1)
-    background: Literal["black", "white", "random"] = "black"
+    ssim_weight: float = Field(default=0.2, ge=0, le=1, description="loss: (1 - weight) L1 + weight (1 - SSIM)")
+    background: Literal["black", "white", "random"] = Field(default="black", description="behind all Gaussians")
     held_out_every: int = Field(default=8, ge=0, description="every n-th view by name is kept for measuring; 0: none")
     preview_every_steps: int = Field(
         default=200,
@@ -161,7 +191,7 @@ class TrainConfig(_Config):
         description="seconds between checkpoints; 0: after every step",
         json_schema_extra=NOT_IN_DIGEST,
     )
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, description="of all random choices")
 
     @model_validator(mode="before")
     @classmethod
@@ -169,13 +199,14 @@ class TrainConfig(_Config):
         if not isinstance(fields, Mapping):
             return fields
         preset = fields.get("preset", "preview")
-        return {**TRAIN_PRESETS[preset], **fields} if preset in TRAIN_PRESETS else fields
+        known = isinstance(preset, str) and preset in TRAIN_PRESETS
+        return {**TRAIN_PRESETS[preset], **fields} if known else fields
 
 
 class ExportConfig(_Config):
     """Which files are delivered."""
 
-    formats: tuple[Literal["ply", "spz"], ...] = Field(default=("ply", "spz"), min_length=1)
+    formats: tuple[Literal["ply", "spz"], ...] = Field(default=("ply", "spz"), min_length=1, description="a file each")
 
 
 class Job(_Config):
@@ -227,12 +258,27 @@ def _split_assignment(text: str) -> tuple[str, Any]:
 
 def _translated(error: ValidationError, model: type[BaseModel]) -> ConfigError:
     """pydantic's findings as one ConfigError that names each field in dotted form."""
-    lines = []
+    lines, hints = [], []
     for finding in error.errors():
-        dotted = ".".join(str(part) for part in finding["loc"]) or model.__name__
+        *parents, leaf = [str(part) for part in finding["loc"]] or [model.__name__]
+        dotted = ".".join([*parents, leaf])
         if finding["type"] == "extra_forbidden":
-            lines.append(f"{dotted}: unknown field")
+            fields = list(_model_at(model, parents).model_fields)
+            near = difflib.get_close_matches(leaf, fields, n=1)
+            lines.append(f"{dotted}: unknown field" + (f", did you mean {near[0]}?" if near else ""))
+            hints.append(f"the fields of {'.'.join(parents) or model.__name__} are {', '.join(fields)}")
+        elif finding["type"] == "missing":
+            lines.append(f"{dotted}: missing")
         else:
-            lines.append(f"{dotted}: {finding['msg']}, got {finding['input']!r:.80}")
-    known = ", ".join(model.model_fields)
-    return ConfigError(f"{model.__name__} is not valid: " + "; ".join(lines), hint=f"the fields are {known}")
+            message = finding["msg"].removeprefix("Value error, ")
+            lines.append(f"{dotted}: {message}, got {finding['input']!r:.80}")
+    return ConfigError(f"{model.__name__} is not valid: " + "; ".join(lines), hint="; ".join(dict.fromkeys(hints)))
+
+
+def _model_at(model: type[BaseModel], parents: list[str]) -> type[BaseModel]:
+    """The model that a dotted path leads to, as far as it can be followed."""
+    for name in parents:
+        annotation = model.model_fields[name].annotation if name in model.model_fields else None
+        inner = [t for t in (annotation, *get_args(annotation)) if isinstance(t, type) and issubclass(t, BaseModel)]
+        model = inner[0] if inner else model
+    return model

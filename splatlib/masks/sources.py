@@ -1,0 +1,146 @@
+"""Where masks come from: one small protocol, two sources."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from splatlib.artifacts import Frame, FrameSet
+from splatlib.errors import MasksError
+from splatlib.workspace import digest_of, digest_of_path
+
+_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"})
+# Sizes are rounded when pictures are scaled; a mask scaled by other software may be off by a pixel or two.
+_MAX_SHAPE_DIFFERENCE = 0.02
+
+
+class MaskSource(Protocol):
+    """What a backend is to the stage."""
+
+    def mask(self, frame: Frame, threshold: float) -> Image.Image | None:
+        """The frame's mask: ``L``, of the frame's size, 0 or 255; None if it has none. Raises MasksError."""
+        ...
+
+
+class AlphaMasks:
+    """The transparency that the capture's own pictures came with. Raises MasksError if none has any."""
+
+    def __init__(self, frames: FrameSet) -> None:
+        self._frames = frames
+        if not any(frame.has_alpha for frame in frames.frames):
+            raise MasksError(
+                f"none of the {len(frames)} frames has an alpha channel",
+                why=f"{frames.capture} holds opaque pictures",
+                hint="leave masks out, or pass your own with backend 'folder'",
+            )
+
+    def mask(self, frame: Frame, threshold: float) -> Image.Image | None:
+        return _binary(_opened(self._frames.alpha_path(frame)), threshold) if frame.has_alpha else None
+
+
+class FolderMasks:
+    """A user's pictures, matched by name.
+
+    A frame's mask is the picture named like its source (``IMG_7.png`` or ``IMG_7.jpg.png`` for ``IMG_7.jpg``), in the
+    same sub-folder where the folder has such; or, as for a video, like the frame itself (``000001.png``). Raises
+    MasksError if there is no folder or none of its pictures belongs to a frame.
+    """
+
+    def __init__(self, frames: FrameSet, folder: Path) -> None:
+        self._folder = folder.expanduser()
+        if not self._folder.is_dir():
+            raise MasksError(f"there is no folder of masks at {self._folder}", hint="check the field masks.folder")
+        try:
+            paths = sorted(path for path in self._folder.rglob("*") if _is_picture(path.relative_to(self._folder)))
+        except OSError as error:
+            raise MasksError(f"{self._folder} cannot be read", why=error.strerror or str(error)) from error
+        self._paths = _by_name(self._folder, paths)
+        self._files = {frame.name: self._find(frame, frames.kind == "video") for frame in frames.frames}
+        if not any(self._files.values()):
+            example = frames.frames[0]
+            stem = example.name if frames.kind == "video" else example.source
+            raise MasksError(
+                f"no picture in {self._folder} belongs to a frame",
+                why=f"it holds {len(paths)} pictures" + (f", the first is {paths[0].name}" if paths else ""),
+                hint=f"name masks like the frames' sources, for instance {PurePosixPath(stem).stem}.png",
+            )
+
+    def digest(self) -> str:
+        """Digest of the masks in use. Raises MasksError."""
+        used = {name: path for name, path in self._files.items() if path is not None}
+        try:
+            return digest_of({name: digest_of_path(path) for name, path in used.items()})
+        except OSError as error:
+            raise MasksError(f"{error.filename} cannot be read", why=error.strerror or str(error)) from error
+
+    def mask(self, frame: Frame, threshold: float) -> Image.Image | None:
+        path = self._files[frame.name]
+        if path is None:
+            return None
+        picture = _opened(path)
+        if abs(picture.width / picture.height / (frame.width / frame.height) - 1) > _MAX_SHAPE_DIFFERENCE:
+            raise MasksError(
+                f"the mask {path.name} does not fit its frame",
+                why=f"it is {picture.width}x{picture.height}, the frame {frame.source} is "
+                f"{frame.width}x{frame.height} after rotation: the proportions differ",
+                hint="make masks from the pictures as they are shown, upright and uncropped",
+            )
+        # scaled while still grey, then decided: half-covered pixels go to the nearer side
+        return _binary(picture.resize((frame.width, frame.height), Image.Resampling.BILINEAR), threshold)
+
+    def _find(self, frame: Frame, is_video: bool) -> Path | None:
+        for name in ([] if is_video else _spellings(frame.source)) + _spellings(frame.name):
+            found = self._paths.get(name, [])
+            if len(found) == 1:
+                return found[0]
+            if found:
+                raise MasksError(
+                    f"{len(found)} pictures could be the mask of {frame.source}",
+                    why=", ".join(str(path.relative_to(self._folder)) for path in found[:3]),
+                    hint="keep one of them, or put masks into sub-folders named like those of the photos",
+                )
+        return None
+
+
+def _spellings(name: str) -> list[str]:
+    """How a mask for a picture may be called, without its own suffix, the most exact first."""
+    path = PurePosixPath(name)
+    return list(dict.fromkeys([str(path), str(path.with_suffix("")), path.name, path.stem]))
+
+
+def _by_name(folder: Path, paths: list[Path]) -> dict[str, list[Path]]:
+    """Masks by path and by bare name, each without its suffix."""
+    found: dict[str, list[Path]] = {}
+    for path in paths:
+        relative = PurePosixPath(path.relative_to(folder).as_posix()).with_suffix("")
+        for key in dict.fromkeys([str(relative), relative.name]):
+            found.setdefault(key, []).append(path)
+    return found
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in _SUFFIXES and not any(part.startswith(".") for part in path.parts)
+
+
+def _opened(path: Path) -> Image.Image:
+    """The mask as ``L``: its alpha channel where that says anything, else its brightness."""
+    try:
+        with Image.open(path) as image:
+            upright = ImageOps.exif_transpose(image)
+            if upright.has_transparency_data:
+                alpha = upright.convert("RGBA").getchannel("A")
+                if alpha.getextrema() != (255, 255):
+                    return alpha
+            if upright.mode.startswith("I"):
+                return upright.point(lambda value: value / 257).convert("L")
+            return upright.convert("L")
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise MasksError(
+            f"the mask {path.name} cannot be read", why=str(error), hint="save it again as a one-channel PNG"
+        ) from error
+
+
+def _binary(picture: Image.Image, threshold: float) -> Image.Image:
+    return picture.point([255 if value >= threshold * 255 else 0 for value in range(256)])
