@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from splatlib.errors import WorkspaceError
 from splatlib.progress import logger
 from splatlib.report.numbers import Run, report_document
-from splatlib.workspace import Workspace, write_atomically
+from splatlib.workspace import Workspace, os_errors_translated, write_atomically
 
 
 def write_report(ws: Workspace, run: str = "main") -> Path:
@@ -30,10 +29,8 @@ def write_report(ws: Workspace, run: str = "main") -> Path:
     loaded = Run.load(ws, run)
     document = report_document(loaded)
     page = report_page(loaded, document)
-    try:
+    with os_errors_translated(ws.root):
         write_atomically(ws.report_json_path, json.dumps(document, indent=2, allow_nan=False) + "\n")
         write_atomically(ws.report_html_path, page)
-    except OSError as error:
-        raise WorkspaceError(f"the report cannot be written to {ws.root}", why=error.strerror or str(error)) from error
     logger.debug("report: %s, %.1f MB", ws.report_html_path, len(page) / 1e6)
     return ws.report_html_path

@@ -44,6 +44,9 @@ class Run:
         if exports is not None and records["export"]["inputs"].get("splat") != splat.digest:
             exports = None  # of another training run
             del records["export"]
+        if masks is not None and records["cameras"]["inputs"].get("masks") != masks.digest:
+            masks = None  # made, but these cameras were solved without them
+            del records["masks"]
         configs = {stage: record["config"] for stage, record in records.items()}
         return cls(ws, name, frames, masks, scene, splat, exports, configs, records["train"]["versions"])
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import jinja2
 
-from splatlib.artifacts import FrameSet, Splat
+from splatlib.artifacts import FrameSet, SparseScene, Splat
 from splatlib.errors import ArtifactError, ConfigError
 from splatlib.report.numbers import Run
 from splatlib.widgets import stills
@@ -45,6 +45,7 @@ def report_page(run: Run, document: dict[str, Any]) -> str:
         title=run.frames.capture,
         stages=_stages(document["seconds"]),
         pairs=pairs,
+        portrait=_is_portrait(run.scene),
         thumbnails=_thumbnails(run.frames),
         kept_and_dropped=stills.kept_and_dropped(run.frames),
         masks=_data_uri("image/png", png_bytes(stills.mask_sheet(run.masks, run.frames, _MOST_MASKS)))
@@ -81,6 +82,12 @@ def _stages(seconds: dict[str, float]) -> list[dict[str, Any]]:
         for stage, s in seconds.items()
         if stage != "total"
     ]
+
+
+def _is_portrait(scene: SparseScene) -> bool:
+    """Whether most pictures are higher than wide: then two pairs fit beside each other."""
+    upright = [scene.camera(view).height > scene.camera(view).width for view in scene.views]
+    return 2 * sum(upright) > len(upright)
 
 
 def _held_out_pairs(splat: Splat) -> list[dict[str, Any]]:

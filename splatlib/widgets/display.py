@@ -61,7 +61,7 @@ def describe(artifact: Artifact) -> str:
                 f"Splat: {artifact.num_gaussians:,} Gaussians, SH degree {artifact.sh_degree}, {artifact.steps:,} steps"
             )
             if artifact.psnr_db is not None and artifact.ssim is not None:
-                line += f", held-out {artifact.psnr_db:.2f} dB, SSIM {artifact.ssim:.3f}"
+                line += f", held-out PSNR {artifact.psnr_db:.2f} dB, SSIM {artifact.ssim:.3f}"
         case ExportBundle():
             files = ", ".join(f"{file.name} ({file.bytes / 1e6:.2f} MB)" for file in artifact.files)
             line = f"ExportBundle: {files} in {artifact.directory}"

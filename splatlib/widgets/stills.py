@@ -128,12 +128,12 @@ def training_curves(metrics: Metrics, *, stacked: bool = False) -> Figure:
         loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         loss.yaxis.set_major_formatter("{x:g}")
         loss.yaxis.set_minor_locator(NullLocator())
-    for at, long_side_px in _resolution_changes(steps, records):
+    for index, (at, long_side_px) in enumerate(_resolution_changes(steps, records)):
         loss.axvline(at, color=_hex(INK), linewidth=0.7, linestyle=(0, (2, 3)))
         loss.annotate(
             f"{long_side_px} px",
             (at, 1),
-            (3, -9),
+            (3, -9 * (index + 1)),  # stepwise down: the coarse stages are short, their labels would overlap
             xycoords=("data", "axes fraction"),
             textcoords="offset points",
             fontsize=7,

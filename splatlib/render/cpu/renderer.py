@@ -94,11 +94,12 @@ class CpuRenderer:
         picture = self.rasterizer.forward(
             arrays, camera, cam_from_world.numpy(), sh_degree, background.numpy(), with_depth
         )
-        means2d = torch.from_numpy(picture.projected[:, :2].copy()).requires_grad_(torch.is_grad_enabled())
+        # Rows of unseen Gaussians hold whatever memory held.
+        seen = np.where(picture.tile_counts[:, None] > 0, picture.projected, np.float32(0))
+        means2d = torch.from_numpy(seen[:, :2].copy()).requires_grad_(torch.is_grad_enabled())
+        radii = torch.from_numpy(np.ceil(seen[:, EXTENT_X : EXTENT_Y + 1]).astype(np.int32))
         image, alpha, depth = _Rasterize.apply(self.rasterizer, picture, arrays, means2d, *tensors)  # type: ignore[misc]
-        seen = picture.tile_counts[:, None] > 0
-        radii = np.where(seen, np.ceil(picture.projected[:, EXTENT_X : EXTENT_Y + 1]), 0).astype(np.int32)
-        return Rendering(image, alpha, depth if with_depth else None, means2d, torch.from_numpy(radii))
+        return Rendering(image, alpha, depth if with_depth else None, means2d, radii)
 
     def photometric_loss(
         self, image: Tensor, target: Tensor, mask: Tensor | None, ssim_weight: float
