@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 
 import cv2
 import numpy as np
@@ -91,32 +94,30 @@ class _Run:
             self._restore()
 
     def to_the_end(self) -> None:
-        """Train; on any way out but success the state is saved, so that nothing is lost."""
+        """Train to the last step. Ctrl-C takes effect between two steps, after the state is saved."""
         trainer, saved_s = self.trainer, time.perf_counter()
         losses: list[torch.Tensor] = []
         progress = bar(self.config.steps, "training", "step")
         progress.update(trainer.step_index)
-        with progress, self.metrics_path.open("a") as metrics:
-            try:
-                while not trainer.done:
-                    losses.append(trainer.step())
-                    step = trainer.step_index
-                    if step % METRICS_EVERY_STEPS == 0 or trainer.done:
-                        loss = float(torch.stack(losses).mean())
-                        losses.clear()
-                        self._check(loss)
-                        self._write(metrics, {"loss": loss, "num_gaussians": trainer.num_gaussians})
-                        progress.set_postfix(loss=f"{loss:.4f}", gaussians=trainer.num_gaussians, refresh=False)
-                    if self.config.preview_every_steps and step % self.config.preview_every_steps == 0:
-                        self._preview(metrics)
-                    if time.perf_counter() - saved_s >= self.config.checkpoint_every_s and not trainer.done:
-                        self._save()
-                        saved_s = time.perf_counter()
-                    progress.update()
-            except KeyboardInterrupt:
-                self._save()
-                logger.info("training: interrupted at step %d, the state is saved", trainer.step_index)
-                raise
+        with _deferred_interrupt() as interrupted, progress, self.metrics_path.open("a") as metrics:
+            while not trainer.done:
+                losses.append(trainer.step())
+                step = trainer.step_index
+                if step % METRICS_EVERY_STEPS == 0 or trainer.done:
+                    loss = float(torch.stack(losses).mean())
+                    losses.clear()
+                    self._check(loss)
+                    self._write(metrics, {"loss": loss, "num_gaussians": trainer.num_gaussians})
+                    progress.set_postfix(loss=f"{loss:.4f}", gaussians=trainer.num_gaussians, refresh=False)
+                if self.config.preview_every_steps and step % self.config.preview_every_steps == 0:
+                    self._preview(metrics)
+                if interrupted() or time.perf_counter() - saved_s >= self.config.checkpoint_every_s:
+                    self._save()
+                    saved_s = time.perf_counter()
+                if interrupted():
+                    logger.info("training: interrupted at step %d, the state is saved", step)
+                    raise KeyboardInterrupt
+                progress.update()
 
     def _check(self, loss: float) -> None:
         if not np.isfinite(loss):
@@ -212,6 +213,31 @@ def write_picture(path: Path, image: np.ndarray) -> None:
     pixels = (image * 255 + 0.5).astype(np.uint8)
     if not cv2.imwrite(str(path), np.ascontiguousarray(pixels[..., ::-1])):
         raise TrainingError(f"cannot write {path}", hint="is the disk full?")
+
+
+@contextlib.contextmanager
+def _deferred_interrupt() -> Iterator[Callable[[], bool]]:
+    """While inside, the first Ctrl-C only notes itself: a step is never torn. A second one interrupts at once.
+
+    Python delivers signals to the main thread alone; elsewhere nothing changes.
+    """
+    noted = False
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(signum: int, frame: FrameType | None) -> None:
+        nonlocal noted
+        if noted:
+            raise KeyboardInterrupt
+        noted = True
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: noted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ the dictionaries that they are given, and run on any device.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import torch
@@ -18,7 +19,7 @@ from splatlib.errors import MissingDependencyError
 from splatlib.render.protocol import Rendering
 from splatlib.train.schedule import REFINE_UNTIL, Schedule
 
-Optimizers = dict[str, torch.optim.Optimizer]
+Optimizers = Mapping[str, torch.optim.Optimizer]
 Parameters = dict[str, torch.nn.Parameter]
 
 

@@ -62,7 +62,7 @@ def make_scene(directory: Path, with_masks: bool = False) -> SparseScene:
         digest="made-by-a-test",
         cameras=(CAMERA,),
         views=tuple(views),
-        points_xyz=truth.means[shown] + rng.normal(size=(200, 3)).astype(np.float32) * 0.01,
+        points_xyz=(truth.means[shown] + rng.normal(size=(200, 3)) * 0.01).astype(np.float32),
         points_rgb=(colors[shown] * 255).astype(np.uint8),
         point_errors_px=np.full(200, 0.5, np.float32),
         point_track_lengths=np.full(200, 5, np.int32),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -64,17 +66,16 @@ def test_an_interrupted_training_ends_with_the_same_bytes(
     config = TrainConfig(**{**CONFIG.to_dict(), "steps": 170, "strategy": strategy, "background": "random"})
     train_splat(scene, whole := Workspace(tmp_path / "whole"), config)
 
-    original, taken = loop_module.Trainer.step, []
+    original = loop_module.Trainer.step
 
-    def step_then_interrupt(self: loop_module.Trainer):
-        if len(taken) == stop_after:
-            raise KeyboardInterrupt
-        taken.append(self.step_index)
+    def step_that_is_interrupted(self: loop_module.Trainer):
+        if self.step_index == stop_after - 1:
+            os.kill(os.getpid(), signal.SIGINT)  # Ctrl-C in the middle of a step
         return original(self)
 
     interrupted = Workspace(tmp_path / "interrupted")
     with monkeypatch.context() as patch:
-        patch.setattr(loop_module.Trainer, "step", step_then_interrupt)
+        patch.setattr(loop_module.Trainer, "step", step_that_is_interrupted)
         with pytest.raises(KeyboardInterrupt):
             train_splat(scene, interrupted, config)
     assert interrupted.splat() is None
