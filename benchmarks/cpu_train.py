@@ -45,7 +45,7 @@ print(json.dumps({"psnr_db": splat.psnr_db, "ssim": splat.ssim, "num_gaussians":
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     arguments.add_argument("--runs", type=int, default=3)
     arguments.add_argument("--capture", type=Path, default=CAPTURES / "fox_540")
     arguments.add_argument("--only", choices=("quality", "threads"))

@@ -190,7 +190,7 @@ class GsplatDefaultStrategy:
         # gsplat draws split positions from torch's global generator: lend it ours, so that a run repeats.
         with torch.random.fork_rng():
             torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
-            self._strategy.step_post_backward(parameters, optimizers, self._state, step, info, packed=False)
+            self._strategy.step_post_backward(parameters, dict(optimizers), self._state, step, info, packed=False)
 
     def state(self) -> dict[str, Any]:
         return dict(self._state)

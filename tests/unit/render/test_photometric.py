@@ -53,6 +53,6 @@ def test_value_and_gradient_match_torch(masked: bool, ssim_weight: float) -> Non
 
 def test_equal_pictures_have_no_loss() -> None:
     target = np.random.default_rng(1).integers(0, 256, (3, 20, 20), dtype=np.uint8)
-    loss, l1, _ = PhotometricLoss(ThreadPool(1))(target.astype(np.float32) / 255, target, None, 0.2)
+    loss, l1, _ = PhotometricLoss(ThreadPool(1))((target / 255).astype(np.float32), target, None, 0.2)
     assert loss == pytest.approx(0, abs=1e-6)
     assert l1 == pytest.approx(0, abs=1e-7)

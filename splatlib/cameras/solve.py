@@ -1,0 +1,131 @@
+"""The third stage: frames in, cameras, points and undistorted pictures out."""
+
+from __future__ import annotations
+
+from splatlib.artifacts import FrameSet, MaskSet, SparseScene
+from splatlib.cameras._pycolmap import colmap_errors_translated, colmap_logged
+from splatlib.cameras.features import write_features
+from splatlib.cameras.mapping import Mapped, map_frames, refine_principal_points
+from splatlib.cameras.pairs import choose_method, choose_pairs, match_pairs
+from splatlib.cameras.scene import cameras_and_views, sparse_points
+from splatlib.cameras.undistort import undistort
+from splatlib.config import CamerasConfig
+from splatlib.errors import CamerasError, TooFewRegisteredError
+from splatlib.progress import logger
+from splatlib.workspace import Workspace
+
+_DEFAULT = CamerasConfig()
+_MIN_FRAMES = 3
+_NAMED_IN_WARNING = 5
+
+
+def solve_cameras(
+    frames: FrameSet, ws: Workspace, config: CamerasConfig = _DEFAULT, masks: MaskSet | None = None
+) -> SparseScene:
+    """Find each frame's camera by structure from motion (COLMAP), and undistort the frames for training.
+
+    SIFT features by OpenCV; matching, mapping and bundle adjustment by pycolmap. How pairs are chosen is said in
+    ``splatlib.cameras.pairs``, which mapper is used in ``splatlib.cameras.mapping``, what undistortion crops in
+    ``splatlib.cameras.undistort``. The scene's scale, orientation and origin are arbitrary.
+
+    With one seed the same machine repeats its result; another number of threads may change the last digits.
+
+    Args:
+        frames: what to solve for.
+        ws: where to work.
+        config: how.
+        masks: features lie only where these are not 0; they are undistorted too, for training.
+
+    Raises:
+        TooFewRegisteredError: fewer than ``min_registered`` of the frames found their place, and ``allow_partial``
+            is off, or none did.
+        CamerasError: fewer than three frames, a picture that cannot be read, or a failure inside COLMAP.
+        WorkspaceError: the workspace is full, busy, or cannot be written.
+    """
+    inputs = {"frames": frames.digest} | ({"masks": masks.digest} if masks is not None else {})
+    stage = ws.stage(SparseScene, config, inputs)
+    if (scene := stage.reuse()) is not None:
+        return scene
+    if len(frames) < _MIN_FRAMES:
+        raise CamerasError(
+            f"{len(frames)} frames are too few to solve cameras from",
+            hint=f"at least {_MIN_FRAMES} that overlap are needed, 30 or more are better",
+        )
+    with stage.work() as directory, colmap_logged():
+        database_path = directory / "database.db"
+        write_features(database_path, frames, masks, config)
+        pairs = choose_pairs(frames, database_path, config)
+        logger.info("cameras: comparing %d pairs (%s)", len(pairs), choose_method(frames, config))
+        match_pairs(frames, pairs, database_path, config)
+        mapped = map_frames(frames, database_path, config)
+        too_few = mapped.num_registered < config.min_registered * len(frames)
+        if mapped.model is None or (too_few and not config.allow_partial):
+            raise _too_few(mapped, frames, config)
+        model = refine_principal_points(mapped.model) if config.refine_principal_point else mapped.model
+        sparse = directory / "sparse" / "0"
+        sparse.mkdir(parents=True)
+        with colmap_errors_translated("writing the model"):
+            model.write(sparse)
+        pinhole = undistort(model, frames, masks, directory / "undistorted")
+        masked = frozenset(masks.names) if masks is not None else frozenset()
+        cameras, views = cameras_and_views(pinhole, masked)
+        points = sparse_points(pinhole, views)
+        warnings = (*mapped.notes, *_warnings(mapped, frames))
+        for warning in warnings:
+            logger.warning("cameras: %s", warning)
+        scene = SparseScene(
+            directory=directory,
+            cameras=cameras,
+            views=views,
+            points_xyz=points.xyz,
+            points_rgb=points.rgb,
+            point_errors_px=points.errors_px,
+            point_track_lengths=points.track_lengths,
+            num_frames=len(frames),
+            mean_reprojection_error_px=float(model.compute_mean_reprojection_error()),
+            mapper=mapped.mapper,
+            warnings=warnings,
+        )
+        scene.save_arrays()
+        logger.info(
+            "cameras: %d of %d frames registered, %d points, mean reprojection error %.2f px",
+            len(views),
+            len(frames),
+            len(points.xyz),
+            scene.mean_reprojection_error_px,
+        )
+        return stage.finish(scene)
+
+
+def _too_few(mapped: Mapped, frames: FrameSet, config: CamerasConfig) -> TooFewRegisteredError:
+    tries = []
+    if choose_method(frames, config) != "exhaustive":
+        tries.append("compare all frames with all (cameras.matching=exhaustive)")
+    if not config.upsample_features:
+        tries.append("find finer features (cameras.upsample_features=true)")
+    tries.append(
+        "capture again: slower, with more overlap between frames, moving sideways, textured surroundings in view"
+    )
+    if mapped.model is not None:
+        tries.append("go on with what there is (cameras.allow_partial=true, or --allow-partial)")
+    return TooFewRegisteredError(
+        f"only {mapped.num_registered} of {len(frames)} frames found their place"
+        f" (at least {config.min_registered:.0%} must)",
+        why="neighbouring frames share too few features: blur, jumps, little texture, or a camera that only turned",
+        hint="; ".join(tries),
+    )
+
+
+def _warnings(mapped: Mapped, frames: FrameSet) -> list[str]:
+    if mapped.model is None or mapped.num_registered == len(frames):
+        return []
+    placed = {mapped.model.images[image_id].name for image_id in mapped.model.reg_image_ids()}
+    missing = [frame.name for frame in frames.frames if frame.name not in placed]
+    named = ", ".join(missing[:_NAMED_IN_WARNING]) + (", …" if len(missing) > _NAMED_IN_WARNING else "")
+    found = [f"{len(missing)} of {len(frames)} frames could not be placed: {named}."]
+    if mapped.num_elsewhere:
+        found.append(
+            f"{mapped.num_elsewhere} frames form a separate model that does not connect to the largest one;"
+            " more overlap between the two parts would join them."
+        )
+    return found

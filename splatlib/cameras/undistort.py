@@ -1,0 +1,145 @@
+"""Undistorted pictures, masks and COLMAP model, for training with a pinhole camera.
+
+As COLMAP's undistorter with ``blank_pixels=0`` does, the pinhole picture is the largest one that holds no pixel from
+outside the original: edges that a lens bends inwards are cropped, and there is no black border. The focal length and
+the principal point's relative place stay, so pixels keep about their size. Where a lens has no distortion terms the
+pictures are taken as they are, without another JPEG compression.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from splatlib.artifacts import FrameSet, MaskSet
+from splatlib.cameras._pycolmap import colmap_errors_translated, cv2, num_threads, pycolmap
+from splatlib.errors import CamerasError
+from splatlib.progress import bar
+
+JPEG_QUALITY = 97
+
+# Source position of each target pixel as cv2.remap wants it: [H, W] x and [H, W] y, pixel centres at integers.
+Remap = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+
+
+def undistort(
+    model: pycolmap.Reconstruction, frames: FrameSet, masks: MaskSet | None, directory: Path
+) -> pycolmap.Reconstruction:
+    """Write ``images/``, ``masks/`` and ``sparse/`` under ``directory``; returns the model with pinhole cameras.
+
+    Raises:
+        CamerasError: a picture or mask cannot be read or written.
+    """
+    (directory / "images").mkdir(parents=True)
+    (directory / "sparse").mkdir()
+    if masks is not None:
+        (directory / "masks").mkdir()
+    with colmap_errors_translated("undistorting"):
+        pinhole, remaps = _pinhole_model(model)
+        pinhole.write(directory / "sparse")
+    frame_named = {frame.name: frame for frame in frames.frames}
+
+    def write(image_id: int) -> None:
+        image = model.images[image_id]
+        remap = remaps[image.camera_id]
+        source = frames.image_path(frame_named[image.name])
+        _write_picture(source, directory / "images" / image.name, remap, cv2.INTER_CUBIC)
+        mask_path = masks.mask_path(image.name) if masks is not None else None
+        if mask_path is not None:
+            _write_picture(mask_path, directory / "masks" / f"{image.name}.png", remap, cv2.INTER_NEAREST)
+
+    opencv_threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        image_ids = sorted(model.reg_image_ids())
+        with (
+            ThreadPoolExecutor(num_threads(), thread_name_prefix="splatlib-undistort") as pool,
+            bar(len(image_ids), "undistort", unit="frame") as progress,
+        ):
+            for _ in pool.map(write, image_ids):
+                progress.update()
+    finally:
+        cv2.setNumThreads(opencv_threads)
+
+    return pinhole
+
+
+def _pinhole_model(model: pycolmap.Reconstruction) -> tuple[pycolmap.Reconstruction, dict[int, Remap | None]]:
+    """A copy whose cameras are PINHOLE and whose keypoints are moved accordingly; None: pictures stay as they are."""
+    pinhole = pycolmap.Reconstruction(model)
+    remaps: dict[int, Remap | None] = {}
+    for camera_id, camera in model.cameras.items():
+        target = _pinhole_camera(camera)
+        remaps[camera_id] = None if camera.is_undistorted() else _remap(camera, target)
+        place = pinhole.cameras[camera_id]
+        place.model, place.width, place.height = target.model, target.width, target.height
+        place.params = list(target.params)
+    for image_id in model.reg_image_ids():
+        image = model.images[image_id]
+        camera, target = model.cameras[image.camera_id], pinhole.cameras[image.camera_id]
+        if camera.is_undistorted():
+            continue
+        keypoints = np.array([point.xy for point in image.points2D], np.float64).reshape(-1, 2)
+        rays = np.asarray(camera.cam_from_img(keypoints))
+        moved = rays * (target.focal_length_x, target.focal_length_y)
+        moved += (target.principal_point_x, target.principal_point_y)
+        for point, xy in zip(pinhole.images[image_id].points2D, moved, strict=True):
+            point.xy = xy
+    return pinhole, remaps
+
+
+def _pinhole_camera(camera: pycolmap.Camera) -> pycolmap.Camera:
+    if not camera.is_undistorted():
+        return pycolmap.undistort_camera(pycolmap.UndistortCameraOptions(blank_pixels=0.0), camera)
+    return pycolmap.Camera(
+        camera_id=camera.camera_id,
+        model="PINHOLE",
+        width=camera.width,
+        height=camera.height,
+        params=[camera.focal_length_x, camera.focal_length_y, camera.principal_point_x, camera.principal_point_y],
+    )
+
+
+def _remap(camera: pycolmap.Camera, target: pycolmap.Camera) -> Remap:
+    u, v = np.meshgrid(np.arange(target.width) + 0.5, np.arange(target.height) + 0.5)
+    rays = np.stack(
+        [
+            (u - target.principal_point_x) / target.focal_length_x,
+            (v - target.principal_point_y) / target.focal_length_y,
+            np.ones_like(u),
+        ],
+        axis=-1,
+    )
+    positions = np.asarray(camera.img_from_cam(rays.reshape(-1, 3))).reshape(target.height, target.width, 2)
+    positions -= 0.5  # cv2 counts from the centre of the first pixel, COLMAP from its corner
+    return positions[..., 0].astype(np.float32), positions[..., 1].astype(np.float32)
+
+
+def _write_picture(source: Path, target: Path, remap: Remap | None, interpolation: int) -> None:
+    if remap is None:
+        _link_or_copy(source, target)
+        return
+    picture = cv2.imread(str(source), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
+    if picture is None:
+        raise CamerasError(f"{source} cannot be read as a picture", hint="extract the frames or masks again")
+    # The outermost pixels may fall half a pixel outside.
+    picture = cv2.remap(picture, *remap, interpolation, borderMode=cv2.BORDER_REPLICATE)
+    options = [cv2.IMWRITE_PNG_COMPRESSION, 1] if target.suffix == ".png" else [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    ok, data = cv2.imencode(target.suffix, picture, options)
+    if not ok:
+        raise CamerasError(f"{target} cannot be encoded as {target.suffix}")
+    # Written by Python, so that a full disk is an error and not a shorter file.
+    target.write_bytes(data.tobytes())
+
+
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        # Another file system, or one without hard links.
+        shutil.copyfile(source, target)
