@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import Any
+from typing import Any, TextIO
 
 logger = logging.getLogger("splatlib")
 
@@ -20,7 +20,16 @@ class _TqdmHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         from tqdm import tqdm
 
-        tqdm.write(self.format(record), file=sys.stderr)
+        tqdm.write(self.format(record), file=_stream())
+
+
+def _stream() -> TextIO:
+    """Standard error; in a notebook standard output, since notebooks paint the other one red."""
+    return sys.stdout if _in_notebook() else sys.stderr
+
+
+def _in_notebook() -> bool:
+    return "ipykernel" in sys.modules
 
 
 def mode() -> str:
@@ -45,10 +54,11 @@ def bar(total: int | None, description: str, unit: str = "it") -> Any:
     else:
         from tqdm import tqdm
     # A log file is no terminal: a line every few seconds there, not ten a second.
-    interval_s = 0.1 if chosen == "auto" and (sys.stderr.isatty() or "ipykernel" in sys.modules) else 5.0
+    interval_s = 0.1 if chosen == "auto" and (sys.stderr.isatty() or _in_notebook()) else 5.0
     return tqdm(
         total=total,
         desc=description,
+        file=_stream(),
         unit=unit,
         disable=chosen == "off",
         mininterval=interval_s,

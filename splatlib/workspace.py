@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import filelock
 
@@ -44,7 +44,7 @@ ArtifactT = TypeVar("ArtifactT", bound=Artifact)
 
 
 class Workspace:
-    """A folder that holds one reconstruction.
+    """A folder that holds one reconstruction, made if it is not there.
 
     Raises WorkspaceNotWritableError or WorkspaceFullError if it cannot be created or written, WorkspaceNewerError
     if a newer splatlib wrote it.
@@ -52,16 +52,29 @@ class Workspace:
 
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root).expanduser()
-        with _os_errors_translated(self.root):
+        with os_errors_translated(self.root):
             self.logs_directory.mkdir(parents=True, exist_ok=True)
-            probe = self.root / ".write-probe"
-            probe.write_text("")
+            probe = self.root / f".write-probe-{os.getpid()}"
+            probe.write_text("probe")
             probe.unlink()
+        self._refuse_newer()
+        show_messages()
+
+    @classmethod
+    def open(cls, root: str | Path) -> Self:
+        """An existing workspace, to look at; nothing is written. Raises ArtifactError where there is none."""
+        ws = cls.__new__(cls)
+        ws.root = Path(root).expanduser()
+        if not ws.logs_directory.is_dir():
+            raise ArtifactError(f"{root} is no workspace", hint="start one with: splat run CAPTURE --out DIR")
+        ws._refuse_newer()
+        return ws
+
+    def _refuse_newer(self) -> None:
         for document in self.root.glob(f"*/{ARTIFACT_FILE}"):
             _read_document(document)
         for document in self.root.glob(f"train/*/{ARTIFACT_FILE}"):
             _read_document(document)
-        show_messages()
 
     def __repr__(self) -> str:
         return f"Workspace({str(self.root)!r})"
@@ -114,7 +127,7 @@ class Workspace:
         return self.find(ExportBundle)
 
     def save_job(self, job: Job) -> None:
-        with _os_errors_translated(self.root):
+        with os_errors_translated(self.root):
             write_atomically(self.job_path, job.to_json())
 
     def load_job(self) -> Job:
@@ -125,6 +138,15 @@ class Workspace:
             raise ArtifactError(
                 f"{self.root} holds no job.json", hint="start one with: splat run CAPTURE --out DIR"
             ) from error
+
+    def runs(self) -> list[str]:
+        """Names of the training runs, finished or not."""
+        return sorted(path.name for path in (self.root / "train").glob("*") if path.is_dir())
+
+    def is_started(self, kind: type[Artifact], run: str = "main") -> bool:
+        """Whether work on a stage began and was not finished."""
+        directory = self.directory(kind, run)
+        return (directory / STARTED_FILE).exists() and not (directory / ARTIFACT_FILE).exists()
 
     # Work
 
@@ -168,11 +190,16 @@ class Stage(Generic[ArtifactT]):
         document = _read_document(self.directory / ARTIFACT_FILE)
         if document is None:
             return None
-        if document["digest"] != self.digest:
+        if document.get("digest") != self.digest:
             logger.info("%s: doing it again, %s", self.name, self._difference(document))
             return None
+        try:
+            artifact = self.kind.load(self.directory)
+        except ArtifactError as error:
+            logger.warning("%s: doing it again, %s (%s)", self.name, error.what, error.why)
+            return None
         logger.info("%s: unchanged, reused", self.name)
-        return self.kind.load(self.directory)
+        return artifact
 
     @contextlib.contextmanager
     def work(self, keep_partial: bool = False) -> Iterator[Path]:
@@ -182,7 +209,7 @@ class Stage(Generic[ArtifactT]):
         is true. Full disks and unwritable folders become WorkspaceErrors; the log goes to ``logs/<stage>.log``.
         """
         lock = filelock.FileLock(self.ws.root / ".lock", timeout=0)
-        with _os_errors_translated(self.ws.root), contextlib.ExitStack() as stack:
+        with os_errors_translated(self.ws.root), contextlib.ExitStack() as stack:
             try:
                 stack.enter_context(lock)
             except filelock.Timeout as error:
@@ -227,7 +254,7 @@ class Stage(Generic[ArtifactT]):
 
     def _prepare(self, keep_partial: bool) -> None:
         started = _read_document(self.directory / STARTED_FILE)
-        self.resuming = keep_partial and started is not None and started["digest"] == self.digest
+        self.resuming = keep_partial and started is not None and started.get("digest") == self.digest
         (self.directory / ARTIFACT_FILE).unlink(missing_ok=True)
         if not self.resuming:
             if self.directory.exists():
@@ -247,16 +274,14 @@ class Stage(Generic[ArtifactT]):
 
     def _difference(self, document: dict[str, Any]) -> str:
         """Which fields or inputs differ from those of a finished artefact, in words."""
-        old = document["config"]
+        old, old_inputs = document.get("config", {}), document.get("inputs", {})
         changed = [
             f"{self.name}.{key} changed from {old.get(key)!r} to {value!r}"
             for key, value in self.config.items()
             if old.get(key) != value
         ]
-        changed += [
-            f"input {key} changed" for key, value in self.inputs.items() if document["inputs"].get(key) != value
-        ]
-        changed += [f"input {key} is gone" for key in document["inputs"] if key not in self.inputs]
+        changed += [f"input {key} changed" for key, value in self.inputs.items() if old_inputs.get(key) != value]
+        changed += [f"input {key} is gone" for key in old_inputs if key not in self.inputs]
         return ", ".join(changed) or "the stage's definition changed"
 
 
@@ -277,11 +302,16 @@ def digest_of_path(path: Path) -> str:
 def write_atomically(path: Path, text: str) -> None:
     """Write a file so that a reader, or a restart, finds the old one or the whole new one."""
     temporary = path.with_name(path.name + ".part")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
 
 
 def library_versions() -> dict[str, str]:
@@ -300,6 +330,8 @@ def _read_document(path: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except ValueError:
+        document = None
+    if not isinstance(document, dict):
         logger.warning("%s is damaged and is ignored", path)
         return None
     if document.get("schema", 0) > SCHEMA:
@@ -315,8 +347,8 @@ def _log_file(path: Path) -> Iterator[None]:
     """Everything splatlib logs goes to the file too, debug messages included."""
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    level = logger.level
-    for other in logger.handlers:
+    level, others = logger.level, {other: other.level for other in logger.handlers}
+    for other in others:
         other.setLevel(max(other.level, logging.INFO))
     logger.setLevel(logging.DEBUG)
     logger.addHandler(handler)
@@ -325,11 +357,14 @@ def _log_file(path: Path) -> Iterator[None]:
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)
+        for other, own_level in others.items():
+            other.setLevel(own_level)
         handler.close()
 
 
 @contextlib.contextmanager
-def _os_errors_translated(root: Path) -> Iterator[None]:
+def os_errors_translated(root: Path) -> Iterator[None]:
+    """Trouble of the operating system with files under root, as WorkspaceErrors."""
     try:
         yield
     except OSError as error:
@@ -344,7 +379,9 @@ def _translated(error: OSError, root: Path) -> WorkspaceError:
             why=f"writing {where}: {error.strerror}",
             hint="free some space and run the same command again: finished stages are kept",
         )
-    refusals = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT)
+    refusals = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
+    if not root.exists():  # a folder that cannot be made; inside one, ENOENT is about a file that someone removed
+        refusals.add(errno.ENOENT)
     if error.errno in refusals and (where.is_relative_to(root) or root.is_relative_to(where)):
         return WorkspaceNotWritableError(
             f"cannot write to {root}", why=f"{where}: {error.strerror}", hint="choose another output folder"

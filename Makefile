@@ -1,0 +1,62 @@
+# Every target works on a clean checkout: the first one that runs installs the project.
+#
+# Where to: into the active virtual environment, or the active conda environment unless it is conda's base;
+# with neither, into .venv, which is made with $(PYTHON) and takes the versions in constraints.txt.
+#
+#   make demo                       a sample capture, reconstructed; prints the report's path and the held-out PSNR
+#   make test                       the tests
+#   make splat CAPTURE=fox.mp4      your capture; also OUT=folder PRESET=balanced ARGS="--set train.seed=1"
+#   make lab                        the notebooks in JupyterLab
+#   make lint                       what a change must pass besides the tests
+#   make clean                      remove build leftovers and caches; runs/ and .venv stay
+
+SHELL := /bin/bash
+PYTHON ?= python3
+CONDA_ENVIRONMENT := $(if $(filter-out base,$(CONDA_DEFAULT_ENV)),$(CONDA_PREFIX))
+VENV ?= $(or $(VIRTUAL_ENV),$(CONDA_ENVIRONMENT),.venv)
+CONSTRAINTS ?= $(if $(filter .venv,$(VENV)),constraints.txt)
+IN_VENV := $(VENV)/bin/python -m
+# The name holds the checkout's path: one environment may serve several checkouts.
+INSTALLED := $(VENV)/.installed$(subst /,_,$(CURDIR))
+
+PRESET ?= preview
+ARGS ?=
+
+.DELETE_ON_ERROR:
+.PHONY: demo test splat capture-named lab lint clean install
+
+install: $(INSTALLED)
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(INSTALLED): pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
+	@echo "installing splatlib into $(VENV) (some minutes the first time)"
+	$(IN_VENV) pip install --quiet $(addprefix --constraint ,$(CONSTRAINTS)) --editable '.[notebook,dev]'
+	@touch $@
+
+demo: $(INSTALLED)
+	capture=$$($(IN_VENV) splatlib sample runs/sample) && \
+	$(IN_VENV) splatlib run "$$capture" --out runs/demo --preset preview
+
+test: $(INSTALLED)
+	$(IN_VENV) pytest
+
+capture-named:
+	@test -n "$(CAPTURE)" || { echo "name a capture: make splat CAPTURE=path/to/video-or-photos" >&2; exit 2; }
+
+splat: capture-named $(INSTALLED)
+	$(IN_VENV) splatlib run "$(CAPTURE)" $(if $(OUT),--out "$(OUT)") --preset $(PRESET) $(ARGS)
+
+lab: $(INSTALLED)
+	$(IN_VENV) jupyter lab notebooks
+
+lint: $(INSTALLED)
+	$(IN_VENV) ruff check
+	$(IN_VENV) ruff format --check
+	$(IN_VENV) pyright --pythonpath $(VENV)/bin/python
+	$(IN_VENV) nbstripout --verify notebooks/*.ipynb
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find splatlib tests benchmarks -name __pycache__ -type d -exec rm -rf {} +

@@ -1,0 +1,5 @@
+"""``python -m splatlib`` is the ``splat`` command."""
+
+from splatlib.cli import main
+
+main()

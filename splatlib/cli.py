@@ -1,0 +1,180 @@
+"""The ``splat`` command: a thin layer over ``reconstruct``.
+
+Exit status: 0 done, 1 something failed, 2 wrong usage or configuration, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from splatlib._version import __version__
+from splatlib.artifacts import Artifact, ExportBundle, FrameSet, MaskSet, SparseScene, Splat
+from splatlib.config import Job
+from splatlib.errors import ArtifactError, ConfigError, SplatlibError
+from splatlib.parameters import default_out
+from splatlib.pipeline import Reconstruction, reconstruct
+from splatlib.widgets.display import describe
+from splatlib.workspace import Workspace
+
+app = typer.Typer(
+    help="From a video or photos to a 3D Gaussian splat.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+WorkspaceArgument = Annotated[Path, typer.Argument(metavar="DIR", help="a workspace: the --out of an earlier run")]
+
+
+def main() -> None:
+    """Entry point of the ``splat`` command."""
+    app(prog_name="splat")
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"splatlib {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _global_options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="print the version and leave")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    capture: Annotated[str | None, typer.Argument(help="video file, folder of photos, or zip of photos")] = None,
+    *,
+    out: Annotated[Path | None, typer.Option(help="workspace (default: runs/NAME-OF-CAPTURE)")] = None,
+    preset: Annotated[str | None, typer.Option(help="of training: preview or balanced")] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="e.g. train.steps=500; `splat schema` lists the fields"),
+    ] = None,
+    name: Annotated[str | None, typer.Option("--run", help="name of the training run (default: main)")] = None,
+    job: Annotated[Path | None, typer.Option(help="start from this job.json; other options override it")] = None,
+    allow_partial: Annotated[
+        bool, typer.Option("--allow-partial", help="go on when few frames could be registered")
+    ] = False,
+) -> None:
+    """Reconstruct a capture. What is done already and unchanged is reused."""
+    with _errors_told(out):
+        settings: dict[str, object] = {"capture": capture, "train.preset": preset, "run": name}
+        settings["cameras.allow_partial"] = allow_partial or None
+        base = _read_job(job) if job else Job(capture=_required(capture))
+        chosen = base.with_overrides({field: value for field, value in settings.items() if value is not None})
+        chosen = chosen.with_overrides(overrides or [])
+        out = out or default_out(chosen.capture)
+    with _errors_told(out):
+        _tell(reconstruct(chosen, out))
+
+
+@app.command()
+def resume(directory: WorkspaceArgument) -> None:
+    """Go on with a run that was interrupted, or repeat one after its capture changed."""
+    with _errors_told(directory):
+        _tell(reconstruct(Workspace.open(directory).load_job(), directory))
+
+
+@app.command()
+def show(directory: WorkspaceArgument) -> None:
+    """List the stages of a workspace: what is done, how long it took and what came out."""
+    with _errors_told(directory):
+        ws = Workspace.open(directory)
+        typer.echo(f"{'stage':<14} {'state':<8} {'seconds':>8}  figures")
+        for kind in (FrameSet, MaskSet, SparseScene):
+            typer.echo(_stage_line(ws, kind, kind.stage))
+        for training_run in ws.runs() or ["main"]:
+            typer.echo(_stage_line(ws, Splat, f"train/{training_run}", training_run))
+        typer.echo(_stage_line(ws, ExportBundle, ExportBundle.stage))
+        report = ws.report_html_path
+        typer.echo(f"report: {report if report.exists() else 'none yet'}")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of a job."""
+    typer.echo(json.dumps(Job.model_json_schema(), indent=2))
+
+
+@app.command()
+def sample(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="where to put it")],
+    kind: Annotated[str, typer.Option(help="video or photos")] = "video",
+) -> None:
+    """Make a small sample capture of an invented scene, to try splatlib with."""
+    from splatlib.samples import make_sample
+
+    with _errors_told(None):
+        if kind not in ("video", "photos"):
+            raise ConfigError(f"kind {kind!r} is not known", hint="video or photos")
+        typer.echo(make_sample(directory, kind=kind).path)
+
+
+def _stage_line(ws: Workspace, kind: type[Artifact], name: str, training_run: str = "main") -> str:
+    try:
+        artifact = ws.find(kind, training_run)
+    except ArtifactError as error:
+        return f"{name:<14} {'damaged':<8} {'':>8}  {error.why}"
+    if artifact is not None:
+        figures = describe(artifact).splitlines()[0].partition(": ")[2]
+        return f"{name:<14} {'done':<8} {artifact.seconds:>8.1f}  {figures}"
+    state = "started" if ws.is_started(kind, training_run) else "missing"
+    return f"{name:<14} {state:<8} {'':>8}".rstrip()
+
+
+def _tell(result: Reconstruction) -> None:
+    typer.echo(str(result))
+
+
+def _required(capture: str | None) -> str:
+    if capture is None:
+        raise ConfigError("no capture was named", hint="splat run CAPTURE, or splat run --job job.json")
+    return capture
+
+
+def _read_job(path: Path) -> Job:
+    try:
+        return Job.from_json(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read the job {path}", why=str(error)) from error
+
+
+@contextlib.contextmanager
+def _errors_told(out: Path | None) -> Iterator[None]:
+    """Our own errors as a message without a traceback; of others, where the log lies."""
+    started_s = time.time()
+    try:
+        yield
+    except KeyboardInterrupt:
+        again = f"; go on with: splat resume {shlex.quote(str(out))}" if out else ""
+        typer.secho(f"interrupted{again}", err=True)
+        raise typer.Exit(130) from None
+    except SplatlibError as error:
+        typer.secho(str(error), fg=typer.colors.RED, err=True)
+        _tell_log(out, started_s)
+        raise typer.Exit(2 if isinstance(error, ConfigError) else 1) from None
+    except Exception:
+        typer.secho("splatlib met an error that it does not know:", fg=typer.colors.RED, err=True)
+        _tell_log(out, started_s)
+        raise
+
+
+def _tell_log(out: Path | None, started_s: float) -> None:
+    """Name the log that was written last, if it was during this command."""
+    logs = [path for path in (out / "logs").glob("*.log") if path.stat().st_mtime >= started_s] if out else []
+    if logs:
+        typer.secho(f"Log: {max(logs, key=lambda path: path.stat().st_mtime)}", err=True)

@@ -1,0 +1,102 @@
+"""The whole way from a capture to a report: ``reconstruct`` calls the six stage functions, nothing else can."""
+
+from __future__ import annotations
+
+import base64
+import gc
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from splatlib.artifacts import ExportBundle, FrameSet, MaskSet, SparseScene, Splat
+from splatlib.config import Job, MasksConfig
+from splatlib.progress import logger
+from splatlib.widgets.display import describe
+from splatlib.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """Everything a finished job left in its workspace.
+
+    Attributes:
+        masks: None where no frame has one.
+        report_html, report_json: the report for people and for programs.
+    """
+
+    frames: FrameSet
+    masks: MaskSet | None
+    scene: SparseScene
+    splat: Splat
+    exports: ExportBundle
+    report_html: Path
+    report_json: Path
+
+    def __str__(self) -> str:
+        artifacts = (self.frames, self.masks, self.scene, self.splat, self.exports)
+        lines = [describe(artifact) for artifact in artifacts if artifact is not None]
+        return "\n".join([*lines, f"report: {self.report_html}"])
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        """The summary, and the splat's own picture."""
+        picture = self.splat._repr_mimebundle_().get("image/png", b"")
+        encoded = base64.b64encode(picture).decode()
+        return {
+            "text/plain": str(self),
+            "text/html": f'<pre>{escape(str(self))}</pre><img src="data:image/png;base64,{encoded}">',
+        }
+
+
+def reconstruct(job: Job, ws: Workspace | str | Path) -> Reconstruction:
+    """Run a job in a workspace, reusing every stage that is done and unchanged.
+
+    ``job.json`` is saved first, so that an interrupted run can be resumed from the workspace alone.
+
+    Args:
+        job: what to do.
+        ws: where; a path makes or opens a workspace.
+
+    Raises:
+        SplatlibError: of the stage that failed. Finished stages are kept.
+    """
+    # Stage modules load here and not at the top: the command line answers --help and schema without them.
+    from splatlib.cameras import solve_cameras
+    from splatlib.capture import extract_frames
+    from splatlib.export import export_splat
+    from splatlib.masks import mask_frames
+    from splatlib.report import write_report
+    from splatlib.train import train_splat
+
+    job = _with_absolute_paths(job)
+    ws = ws if isinstance(ws, Workspace) else Workspace(ws)
+    ws.save_job(job)
+    logger.info("reconstructing %s in %s", job.capture, ws.root)
+
+    frames = extract_frames(job.capture, ws, job.frames)
+    masks_config = job.masks or _masks_of_capture(frames)
+    masks = mask_frames(frames, ws, masks_config) if masks_config else None
+    scene = solve_cameras(frames, ws, job.cameras, masks=masks)
+    gc.collect()  # pictures and matches of structure from motion, before training asks for its own
+    splat = train_splat(scene, ws, job.train, run=job.run)
+    gc.collect()
+    exports = export_splat(splat, ws, job.export)
+    write_report(ws, run=job.run)
+
+    result = Reconstruction(frames, masks, scene, splat, exports, ws.report_html_path, ws.report_json_path)
+    logger.info("report: %s", result.report_html)
+    return result
+
+
+def _masks_of_capture(frames: FrameSet) -> MasksConfig | None:
+    """A capture with an alpha channel brings its own masks; without one every pixel counts."""
+    return MasksConfig(backend="alpha") if any(frame.has_alpha for frame in frames.frames) else None
+
+
+def _with_absolute_paths(job: Job) -> Job:
+    """The job with paths that still hold when it is resumed from another working directory."""
+    fields = job.to_dict()
+    fields["capture"] = str(Path(job.capture).expanduser().absolute())
+    if job.masks and job.masks.folder:
+        fields["masks"]["folder"] = str(Path(job.masks.folder).expanduser().absolute())
+    return Job.from_dict(fields)

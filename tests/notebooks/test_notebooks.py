@@ -1,0 +1,104 @@
+"""The notebooks keep to their form, run from top to bottom, and reach the quality that they promise."""
+
+from __future__ import annotations
+
+import ast
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+import pytest
+from papermill.exceptions import PapermillExecutionError
+
+from splatlib.parameters import NOTEBOOK_PARAMETERS
+from splatlib.samples import Sample
+from splatlib.workspace import Workspace
+
+FOLDER = Path(__file__).parents[2] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+SMALL = {"train.steps": 300, "train.max_gaussians": 6000, "train.max_long_side_px": 160}
+
+
+def code_cells(notebook: Path) -> list[Any]:
+    return [cell for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code"]
+
+
+def run(name: str, parameters: Mapping[str, Any], directory: Path) -> list[Any]:
+    """Execute a notebook in a folder, as papermill's users do; its cells with their outputs."""
+    executed = papermill.execute_notebook(
+        str(FOLDER / name), str(directory / name), parameters=dict(parameters), cwd=str(directory), progress_bar=False
+    )
+    return [cell for cell in executed.cells if cell.cell_type == "code"]
+
+
+def pictures(cells: list[Any]) -> int:
+    """How many cells end in a picture."""
+    return sum(any("image/png" in output.get("data", {}) for output in cell.outputs) for cell in cells)
+
+
+def test_both_notebooks_are_here() -> None:
+    assert [path.name for path in NOTEBOOKS] == ["00_quickstart.ipynb", "reconstruct.ipynb"]
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
+def test_form(notebook: Path) -> None:
+    cells = code_cells(notebook)
+    for cell in cells:
+        assert len(cell.source.splitlines()) < 12, cell.source
+        assert not cell.outputs and cell.execution_count is None
+        definitions = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
+        assert not [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, definitions)]
+    assert sum("parameters" in cell.metadata.get("tags", []) for cell in cells) == 1
+    assert nbformat.read(notebook, as_version=4).metadata.kernelspec.name == "python3"
+
+
+def test_the_batch_notebook_has_the_agreed_parameters() -> None:
+    (cell,) = (c for c in code_cells(FOLDER / "reconstruct.ipynb") if "parameters" in c.metadata.get("tags", []))
+    names = [node.targets[0].id for node in ast.parse(cell.source).body]  # pyright: ignore
+    assert tuple(names) == NOTEBOOK_PARAMETERS
+
+
+@pytest.mark.slow
+def test_quickstart_runs_anywhere_with_a_picture_after_each_stage(tmp_path: Path) -> None:
+    training = {key.removeprefix("train."): value for key, value in SMALL.items()}
+    cells = run("00_quickstart.ipynb", {"training": training}, tmp_path)
+    ws = Workspace.open(tmp_path / "runs" / "quickstart")
+    report = json.loads(ws.report_json_path.read_text())
+    assert report["cameras"]["registered"] == report["cameras"]["total"] == report["frames"]["kept"]
+    assert report["train"]["psnr_db"] > 20
+    assert "masks" not in report["seconds"]  # shown as an example, not used
+    assert pictures(cells) == 4  # frames, masks, cameras, splat
+    shown = [output.data.get("text/html", "") for cell in cells for output in cell.outputs if "data" in output]
+    assert any("scene.spz" in html for html in shown) and any("<iframe srcdoc" in html for html in shown)
+
+
+@pytest.mark.slow
+def test_reconstruct_does_a_whole_job(sample_video: Sample, tmp_path: Path) -> None:
+    parameters = {"capture": str(sample_video.path), "out": "here", "overrides": SMALL}
+    cells = run("reconstruct.ipynb", parameters, tmp_path)
+    ws = Workspace.open(tmp_path / "here")
+    report = json.loads(ws.report_json_path.read_text())
+    assert report["train"]["psnr_db"] > 20 and report["train"]["steps"] == SMALL["train.steps"]
+    assert pictures(cells) == 3
+    printed = "".join(output.get("text", "") for cell in cells for output in cell.outputs)
+    assert '"max_gaussians": 6000' in printed and f"report: {Path('here/report.html')}" in printed
+    assert "application/vnd.jupyter.widget-view+json" not in json.dumps(cells)  # blank in a file
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"captrue": "x"}, "unknown parameter: captrue (did you mean capture?)"),
+        ({"capture": "x", "launcher": "production"}, "launcher 'production' is not known"),
+        ({"capture": "x", "overrides": "train.stepz=3"}, "train.stepz: unknown field, did you mean steps?"),
+        ({}, "capture: String should have at least 1 character"),
+    ],
+)
+def test_reconstruct_refuses_what_it_does_not_know(parameters: dict[str, str], message: str, tmp_path: Path) -> None:
+    with pytest.raises(PapermillExecutionError) as caught:
+        run("reconstruct.ipynb", parameters, tmp_path)
+    assert caught.value.ename == "ConfigError" and message in caught.value.evalue
+    assert [path.name for path in tmp_path.iterdir()] == ["reconstruct.ipynb"]  # no workspace was made

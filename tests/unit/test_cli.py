@@ -1,0 +1,184 @@
+"""The ``splat`` command: what it prints where, and its exit status, as a shell sees them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from splatlib.cli import app
+from splatlib.config import Job, TrainConfig
+from splatlib.errors import CamerasError
+from splatlib.workspace import Workspace
+from tests.fakes import FakeStages
+
+
+@pytest.fixture(autouse=True)
+def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages are read as text, so they must not be coloured or folded."""
+    for name, value in {"TERM": "dumb", "NO_COLOR": "1", "COLUMNS": "200"}.items():
+        monkeypatch.setenv(name, value)
+
+
+def splat(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def capture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A capture in a folder of its own, which is the working directory."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "bench.mov"
+    path.write_text("moving pictures")
+    return path
+
+
+def test_run_prints_the_results(fake_stages: FakeStages, capture: Path) -> None:
+    result = splat("run", "bench.mov", "--out", "out")
+    assert result.exit_code == 0
+    assert "27.00 dB" in result.stdout and result.stdout.endswith("report: out/report.html\n")
+    assert Workspace("out").load_job() == Job(capture=str(capture), train=TrainConfig()).with_overrides([])
+
+
+def test_results_go_to_runs_unless_told(fake_stages: FakeStages, capture: Path) -> None:
+    assert splat("run", "bench.mov").exit_code == 0
+    assert (capture.parent / "runs" / "bench" / "report.html").exists()
+
+
+def test_options_become_the_job(fake_stages: FakeStages, capture: Path) -> None:
+    options = ["--preset", "balanced", "--set", "train.steps=5", "--set", "frames.end_s=2.5", "--run", "big"]
+    assert splat("run", "bench.mov", "--out", "out", "--allow-partial", *options).exit_code == 0
+    job = Workspace("out").load_job()
+    assert job.train == TrainConfig(preset="balanced", steps=5)
+    assert (job.frames.end_s, job.run, job.cameras.allow_partial) == (2.5, "big", True)
+
+
+def test_a_job_file_is_overridden_by_options(fake_stages: FakeStages, capture: Path) -> None:
+    Path("job.json").write_text(Job(capture="absent.mov", train=TrainConfig(steps=7, seed=3)).to_json())
+    assert splat("run", "bench.mov", "--job", "job.json", "--out", "out", "--set", "train.steps=9").exit_code == 0
+    job = Workspace("out").load_job()
+    assert job.capture == str(capture) and (job.train.steps, job.train.seed) == (9, 3)
+
+
+def test_resume_goes_on_from_the_workspace_alone(fake_stages: FakeStages, capture: Path) -> None:
+    fake_stages.raising = {"train": KeyboardInterrupt()}
+    result = splat("run", "bench.mov", "--out", "a b", "--set", "train.seed=4")
+    assert result.exit_code == 130
+    assert result.stderr.splitlines()[-1] == "interrupted; go on with: splat resume 'a b'"
+    assert "Traceback" not in result.stderr
+    fake_stages.raising.clear()
+    fake_stages.worked.clear()
+    assert splat("resume", "a b").exit_code == 0
+    assert fake_stages.worked == ["train", "export", "report"]
+    assert Workspace("a b").load_job().train.seed == 4
+
+
+def test_our_errors_are_told_without_a_traceback(fake_stages: FakeStages, capture: Path) -> None:
+    fake_stages.raising = {"cameras": CamerasError("nothing matched", why="no texture", hint="film slower")}
+    result = splat("run", "bench.mov", "--out", "out")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "nothing matched\nWhy: no texture\nTry: film slower\nLog: out/logs/cameras.log\n" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_other_errors_keep_their_traceback_and_name_the_log(fake_stages: FakeStages, capture: Path) -> None:
+    fake_stages.raising = {"cameras": ZeroDivisionError("a bug")}
+    result = splat("run", "bench.mov", "--out", "out")
+    assert isinstance(result.exception, ZeroDivisionError)  # which Python prints with its traceback
+    assert "splatlib met an error that it does not know" in result.stderr
+    assert "Log: out/logs/cameras.log" in result.stderr
+    assert "ZeroDivisionError: a bug" in Path("out/logs/cameras.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run"], "no capture was named"),
+        (["run", "bench.mov", "--set", "train.stepz=5"], "train.stepz: unknown field, did you mean steps?"),
+        (["run", "bench.mov", "--set", "train.steps=many"], "train.steps: Input should be a valid integer"),
+        (["run", "bench.mov", "--set", "steps"], "is not of the form FIELD=VALUE"),
+        (["run", "bench.mov", "--preset", "best"], "train.preset: Input should be 'preview' or 'balanced'"),
+        (["run", "bench.mov", "--run", "../up"], "run: String should match pattern"),
+        (["run", "bench.mov", "--job", "absent.json"], "cannot read the job absent.json"),
+        (["run", "bench.mov", "--job", "bench.mov"], "Job is not valid JSON"),
+        (["run", "--frames", "3"], "No such option"),
+        (["fly"], "No such command"),
+        (["sample", "here", "--kind", "film"], "kind 'film' is not known"),
+    ],
+)
+def test_wrong_usage_is_status_2(arguments: list[str], message: str, capture: Path) -> None:
+    result = splat(*arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr and "Traceback" not in result.stderr
+    assert [path.name for path in capture.parent.iterdir()] == ["bench.mov"]  # nothing is left behind
+
+
+def test_show_lists_the_stages(fake_stages: FakeStages, capture: Path) -> None:
+    splat("run", "bench.mov", "--out", "out")
+    fake_stages.raising = {"train": KeyboardInterrupt()}
+    splat("run", "bench.mov", "--out", "out", "--run", "second")
+    Path("out/export/artifact.json").write_text("{")
+    lines = [line.split() for line in splat("show", "out").stdout.splitlines()]
+    states = {words[0]: words[1] for words in lines}
+    assert states == {
+        "stage": "state",
+        "frames": "done",
+        "masks": "missing",
+        "cameras": "done",
+        "train/main": "done",
+        "train/second": "started",
+        "export": "damaged",
+        "report:": "out/report.html",
+    }
+
+
+@pytest.mark.parametrize("command", ["show", "resume"])
+def test_a_folder_that_is_no_workspace_is_refused_and_not_made(command: str, capture: Path) -> None:
+    result = splat(command, "absent")
+    assert result.exit_code == 1 and "absent is no workspace" in result.stderr
+    assert not Path("absent").exists()
+
+
+def test_show_of_an_empty_workspace(capture: Path) -> None:
+    Workspace("out")
+    result = splat("show", "out")
+    assert result.exit_code == 0 and "report: none yet" in result.stdout
+    assert splat("resume", "out").exit_code == 1
+
+
+def test_schema_is_the_jobs() -> None:
+    assert json.loads(splat("schema").stdout) == Job.model_json_schema()
+
+
+def test_sample_makes_a_capture(tmp_path: Path) -> None:
+    result = splat("sample", tmp_path / "sample", "--kind", "photos")
+    path = Path(result.stdout.strip())
+    assert result.exit_code == 0 and path.is_dir() and len(list(path.iterdir())) > 10
+
+
+def test_ctrl_c_in_a_real_process(capture: Path) -> None:
+    """SIGINT, as a terminal sends it, in the middle of a stage."""
+    code = (
+        "import sys, time; from tests.fakes import FakeStages; import pytest; import splatlib.cli;"
+        "stages = FakeStages(); stages.install(pytest.MonkeyPatch());"
+        "stages._begin = lambda stage: (print(stage, flush=True), time.sleep(60));"
+        "sys.argv = ['splat', 'run', 'bench.mov', '--out', 'out']; splatlib.cli.main()"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    )
+    assert process.stdout is not None and process.stdout.readline() == "frames\n"
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert errors.endswith("interrupted; go on with: splat resume out\n") and "Traceback" not in errors
+    assert Workspace("out").load_job().capture == str(capture)
