@@ -2,8 +2,9 @@
 
     python -m benchmarks.cameras [--scene fox_540] [--runs 3] [--captures DIR] [--set FIELD=VALUE ...]
 
-Frames are extracted once, outside the clock. Each run is a process of its own that reads them and solves the cameras
-into an empty workspace: from pictures on disk to undistorted pictures and scene, with interpreter and imports inside.
+Frames, and masks where pictures have an alpha channel, are made once, outside the clock. Each run is a process of its
+own that reads them and solves the cameras into an empty workspace: from pictures on disk to undistorted pictures and
+scene, with interpreter and imports inside.
 Medians go to ``benchmarks/results/cameras.json``.
 """
 

@@ -13,8 +13,12 @@ from splatlib.workspace import Workspace
 
 def extract(capture: str, frames_workspace: str) -> None:
     from splatlib.capture import extract_frames
+    from splatlib.masks import mask_frames
 
-    extract_frames(capture, Workspace(frames_workspace))
+    ws = Workspace(frames_workspace)
+    frames = extract_frames(capture, ws)
+    if any(frame.has_alpha for frame in frames.frames):
+        mask_frames(frames, ws)
 
 
 def solve(frames_workspace: str, workspace: str, *assignments: str) -> None:
@@ -23,7 +27,8 @@ def solve(frames_workspace: str, workspace: str, *assignments: str) -> None:
     frames = _frames(frames_workspace)
     job = Job(capture="benchmark").with_overrides([f"cameras.{assignment}" for assignment in assignments])
     config: CamerasConfig = job.cameras
-    scene = solve_cameras(frames, Workspace(workspace), config)
+    masks = Workspace(frames_workspace).masks
+    scene = solve_cameras(frames, Workspace(workspace), config, masks=masks)
     print(
         json.dumps(
             {

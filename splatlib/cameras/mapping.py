@@ -1,7 +1,9 @@
 """From matches to cameras and points: COLMAP's incremental or global mapper, and a last refinement.
 
-``mapper="auto"`` decides so: incremental for up to 400 frames, global for more; if the chosen one registers fewer
-than ``min_registered`` of the frames, the other has a try, and the model with more frames is kept.
+``mapper="auto"`` decides so: incremental for up to 200 frames, global for more; if the chosen one registers fewer than
+``min_registered`` of the frames, the other has a try, and the model with more frames is kept. The incremental mapper's
+work grows with the square of the frames, the global one's in proportion: 6 and 22 CPU-s for 67 frames of fox_540, 200
+and 89 for 383 of video_fruits.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from splatlib.cameras._pycolmap import colmap_errors_translated, num_threads, py
 from splatlib.config import CamerasConfig
 from splatlib.progress import bar, logger
 
-INCREMENTAL_UP_TO = 400
+INCREMENTAL_UP_TO = 200
 # The global mapper reports as many stages.
 _GLOBAL_STAGES = 5
 

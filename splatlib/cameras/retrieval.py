@@ -34,8 +34,8 @@ def vlad(descriptors_of: Callable[[int], npt.NDArray[np.uint8]], num_frames: int
     for index in range(num_frames):
         descriptors = descriptors_of(index).astype(np.float32)
         nearest = np.argmax(descriptors @ words.T - 0.5 * (words**2).sum(axis=1), axis=1)
-        residuals = np.zeros_like(words)
-        np.add.at(residuals, nearest, descriptors - words[nearest])
+        belongs = (nearest[:, None] == np.arange(len(words))).astype(np.float32)
+        residuals = belongs.T @ descriptors - belongs.sum(axis=0)[:, None] * words
         residuals /= np.maximum(np.linalg.norm(residuals, axis=1, keepdims=True), 1e-9)
         vectors[index] = residuals.ravel() / max(float(np.linalg.norm(residuals)), 1e-9)
     return vectors

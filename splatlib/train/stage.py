@@ -99,6 +99,8 @@ class _Run:
         losses: list[torch.Tensor] = []
         progress = bar(self.config.steps, "training", "step")
         progress.update(trainer.step_index)
+        # On a machine that has never trained, the kernels are compiled first: say so, it takes a while.
+        progress.set_postfix_str("the first step may compile kernels, ten seconds or so")
         with _deferred_interrupt() as interrupted, progress, self.metrics_path.open("a") as metrics:
             while not trainer.done:
                 losses.append(trainer.step())
@@ -145,7 +147,8 @@ class _Run:
 
     def _save(self) -> None:
         temporary = self.checkpoint_path.with_suffix(".part")
-        torch.save({"trainer": self.trainer.state(), "spent": self.spent.so_far()}, temporary)
+        with temporary.open("wb") as file:  # torch, given a path, hides that a disk is full
+            torch.save({"trainer": self.trainer.state(), "spent": self.spent.so_far()}, file)
         temporary.replace(self.checkpoint_path)
         self.stage.note_seconds()
 

@@ -125,8 +125,8 @@ class FakeModel:
         (20, {"incremental": 10}, ["incremental"], "incremental"),
         (20, {"incremental": 4, "global": 18}, ["incremental", "global"], "global"),
         (20, {"incremental": 4, "global": 3}, ["incremental", "global"], "incremental"),
-        (401, {"global": 400}, ["global"], "global"),
-        (401, {"global": 0, "incremental": 300}, ["global", "incremental"], "incremental"),
+        (201, {"global": 200}, ["global"], "global"),
+        (201, {"global": 0, "incremental": 150}, ["global", "incremental"], "incremental"),
     ],
 )
 def test_auto_falls_back_to_the_other_mapper(
