@@ -31,8 +31,8 @@ class Rendering:
         image: [3, H, W], linear in the background, not clamped.
         alpha: [H, W].
         depth: [H, W] Σ weight · depth in scene units, or None if not asked for.
-        means2d: [N, 2] projected centres, pixels. A leaf: after ``backward()`` its ``grad`` is the gradient by
-            them, as densification wants it.
+        means2d: [N, 2] projected centres, pixels. After ``backward()`` its ``grad`` is the gradient by them, as
+            densification wants it.
         radii: [N, 2] half extents on screen, pixels, 0 = not seen.
     """
 

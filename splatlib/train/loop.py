@@ -51,7 +51,6 @@ class Trainer:
             self.optimizers[name].param_groups[0]["lr"] = rate
         rendering = self.render(view, self.schedule.sh_degree(step), self._background())
         loss, _ = self.renderer.photometric_loss(rendering.image, view.target, view.mask, self.config.ssim_weight)
-        self.strategy.before_backward(self.parameters, self.optimizers, step, rendering)
         loss.backward()
         for optimizer in self.optimizers.values():
             optimizer.step()

@@ -24,11 +24,7 @@ Parameters = dict[str, torch.nn.Parameter]
 
 
 class Strategy(Protocol):
-    """What the loop calls around each step."""
-
-    def before_backward(
-        self, parameters: Parameters, optimizers: Optimizers, step: int, rendering: Rendering
-    ) -> None: ...
+    """What the loop calls after each step."""
 
     def after_step(
         self,
@@ -54,10 +50,10 @@ class BudgetStrategy:
     """Split what moves most on screen, remove what is transparent, and never exceed ``max_gaussians``.
 
     The score is the mean norm of the gradient by the projected centre in units of the picture (Kerbl et al. 2023).
-    At each refinement the best-scored Gaussians are split along their longest axis, enough of them to follow the
-    budget's curve, at most half of all. A split keeps both halves' mass: two children, each ``1 / 1.8`` as long,
-    half a standard deviation to either side. (Splitting along one axis: Mallick et al., "Taming 3DGS", 2024,
-    section on budgets; Deng et al., "Efficient Density Control", 2024, for the long-axis split.)
+    At each refinement the best-scored Gaussians are split in two along their longest axis, at most half of all and
+    only as many as the budget has room for: each child ``1 / 1.8`` as long, half a standard deviation to either
+    side. (A fixed budget: Mallick et al., "Taming 3DGS", 2024; the long-axis split: Deng et al., "Efficient Density
+    Control", 2024.)
     """
 
     MIN_OPACITY = 0.005
@@ -68,9 +64,6 @@ class BudgetStrategy:
         self._config, self._schedule = config, schedule
         self._score: Tensor | None = None
         self._seen: Tensor | None = None
-
-    def before_backward(self, parameters: Parameters, optimizers: Optimizers, step: int, rendering: Rendering) -> None:
-        pass
 
     def after_step(
         self,
@@ -162,10 +155,6 @@ class GsplatDefaultStrategy:
             verbose=False,
         )
         self._state = self._strategy.initialize_state(scene_scale=schedule.scene_extent)
-
-    def before_backward(self, parameters: Parameters, optimizers: Optimizers, step: int, rendering: Rendering) -> None:
-        # The gradient arrives on ``means2d`` itself, a leaf: there is nothing to retain.
-        pass
 
     def after_step(
         self,
