@@ -6,9 +6,12 @@ the HTML file they leave), or ``off``.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, TextIO
 
 logger = logging.getLogger("splatlib")
@@ -29,7 +32,9 @@ def _stream() -> TextIO:
 
 
 def _in_notebook() -> bool:
-    return "ipykernel" in sys.modules
+    """Whether a notebook's kernel runs this code; others may import ipykernel too."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and type(ipython.get_ipython()).__name__ == "ZMQInteractiveShell"
 
 
 def mode() -> str:
@@ -64,3 +69,23 @@ def bar(total: int | None, description: str, unit: str = "it") -> Any:
         mininterval=interval_s,
         dynamic_ncols=True,
     )
+
+
+@contextlib.contextmanager
+def log_file(path: Path) -> Iterator[None]:
+    """Everything splatlib logs goes to the file too, debug messages included."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    level, others = logger.level, {other: other.level for other in logger.handlers}
+    for other in others:
+        other.setLevel(max(other.level, logging.INFO))
+    logger.setLevel(logging.DEBUG)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+        for other, own_level in others.items():
+            other.setLevel(own_level)
+        handler.close()

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
-import hashlib
 import json
-import logging
 import os
 import platform
 import shutil
@@ -30,11 +27,10 @@ from splatlib.errors import (
     ArtifactError,
     WorkspaceBusyError,
     WorkspaceError,
-    WorkspaceFullError,
     WorkspaceNewerError,
-    WorkspaceNotWritableError,
 )
-from splatlib.progress import logger, show_messages
+from splatlib.files import digest_of, digest_of_path, os_errors_translated, write_atomically  # noqa: F401 (for stages)
+from splatlib.progress import log_file, logger, show_messages
 
 SCHEMA = 1
 STARTED_FILE = "started.json"
@@ -217,7 +213,7 @@ class Stage(Generic[ArtifactT]):
                     f"{self.ws.root} is in use by another process", hint="wait for it, or use another --out"
                 ) from error
             self._prepare(keep_partial)
-            stack.enter_context(_log_file(self.ws.logs_directory / f"{self.name}.log"))
+            stack.enter_context(log_file(self.ws.logs_directory / f"{self.name}.log"))
             logger.debug("%s: config %s, inputs %s", self.name, self.config, self.inputs)
             self._started_s = time.perf_counter()
             try:
@@ -255,12 +251,29 @@ class Stage(Generic[ArtifactT]):
     def _prepare(self, keep_partial: bool) -> None:
         started = _read_document(self.directory / STARTED_FILE)
         self.resuming = keep_partial and started is not None and started.get("digest") == self.digest
-        (self.directory / ARTIFACT_FILE).unlink(missing_ok=True)
         if not self.resuming:
-            if self.directory.exists():
-                shutil.rmtree(self.directory)
-            self.directory.mkdir(parents=True)
+            self._empty()
             write_atomically(self.directory / STARTED_FILE, json.dumps(self._head()))
+
+    def _empty(self) -> None:
+        """Clear the stage's folder, a marker last: one without a marker is not ours, and nothing in it is touched."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        started = self.directory / STARTED_FILE
+        contents = [path for path in self.directory.iterdir() if path.name != f"{STARTED_FILE}.part"]
+        if contents and not started.exists() and not (self.directory / ARTIFACT_FILE).exists():
+            raise WorkspaceError(
+                f"{self.directory} holds files that splatlib did not put there",
+                why=f"for instance {contents[0].name}; the {self.name} stage would have to delete them",
+                hint="choose another output folder",
+            )
+        # Whatever a kill interrupts here, the folder stays marked, by a digest that nothing is resumed from.
+        write_atomically(started, json.dumps({**self._head(), "digest": ""}))
+        (self.directory / ARTIFACT_FILE).unlink(missing_ok=True)
+        for path in contents:
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path != started:
+                path.unlink(missing_ok=True)
 
     def _head(self) -> dict[str, Any]:
         return {
@@ -283,35 +296,6 @@ class Stage(Generic[ArtifactT]):
         changed += [f"input {key} changed" for key, value in self.inputs.items() if old_inputs.get(key) != value]
         changed += [f"input {key} is gone" for key in old_inputs if key not in self.inputs]
         return ", ".join(changed) or "the stage's definition changed"
-
-
-def digest_of(value: Any) -> str:
-    """Digest of plain JSON data, 16 hex digits."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def digest_of_path(path: Path) -> str:
-    """Digest of a file's content, or of the names and contents of all files in a folder."""
-    if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.is_file())
-        return digest_of([[str(p.relative_to(path)), digest_of_path(p)] for p in files])
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file so that a reader, or a restart, finds the old one or the whole new one."""
-    temporary = path.with_name(path.name + ".part")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
 
 
 def library_versions() -> dict[str, str]:
@@ -340,50 +324,3 @@ def _read_document(path: Path) -> dict[str, Any] | None:
             hint="upgrade splatlib, or use another output folder",
         )
     return document
-
-
-@contextlib.contextmanager
-def _log_file(path: Path) -> Iterator[None]:
-    """Everything splatlib logs goes to the file too, debug messages included."""
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    level, others = logger.level, {other: other.level for other in logger.handlers}
-    for other in others:
-        other.setLevel(max(other.level, logging.INFO))
-    logger.setLevel(logging.DEBUG)
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
-        for other, own_level in others.items():
-            other.setLevel(own_level)
-        handler.close()
-
-
-@contextlib.contextmanager
-def os_errors_translated(root: Path) -> Iterator[None]:
-    """Trouble of the operating system with files under root, as WorkspaceErrors."""
-    try:
-        yield
-    except OSError as error:
-        raise _translated(error, root) from error
-
-
-def _translated(error: OSError, root: Path) -> WorkspaceError:
-    where = Path(error.filename) if isinstance(error.filename, str | os.PathLike) else root
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return WorkspaceFullError(
-            f"the disk under {root} is full",
-            why=f"writing {where}: {error.strerror}",
-            hint="free some space and run the same command again: finished stages are kept",
-        )
-    refusals = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
-    if not root.exists():  # a folder that cannot be made; inside one, ENOENT is about a file that someone removed
-        refusals.add(errno.ENOENT)
-    if error.errno in refusals and (where.is_relative_to(root) or root.is_relative_to(where)):
-        return WorkspaceNotWritableError(
-            f"cannot write to {root}", why=f"{where}: {error.strerror}", hint="choose another output folder"
-        )
-    return WorkspaceError(f"working in {root} failed", why=f"{where}: {error.strerror or error}")

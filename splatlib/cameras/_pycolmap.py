@@ -1,7 +1,7 @@
 """The one place that imports pycolmap; all other modules take ``pycolmap`` from here.
 
 cv2 must be loaded before pycolmap: both carry zlib, and in the other order ``cv2.imwrite`` of a PNG aborts the
-process with "free(): invalid pointer" (pycolmap 4.2.1, opencv-python-headless 4.10 to 5.0).
+process with "free(): invalid pointer" (seen with pycolmap 4.2.1 and opencv-python-headless 5.0).
 """
 
 from __future__ import annotations

@@ -61,7 +61,9 @@ def solve_cameras(
         too_few = mapped.num_registered < config.min_registered * len(frames)
         if mapped.model is None or (too_few and not config.allow_partial):
             raise _too_few(mapped, frames, config)
-        model = refine_principal_points(mapped.model) if config.refine_principal_point else mapped.model
+        model = mapped.model
+        if config.refine_principal_point:
+            model = refine_principal_points(model, mapped.mapper)
         sparse = directory / "sparse" / "0"
         sparse.mkdir(parents=True)
         with colmap_errors_translated("writing the model"):

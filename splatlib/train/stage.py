@@ -110,7 +110,7 @@ class _Run:
                     losses.clear()
                     self._check(loss)
                     self._write(metrics, {"loss": loss, "num_gaussians": trainer.num_gaussians})
-                    progress.set_postfix(loss=f"{loss:.4f}", gaussians=trainer.num_gaussians, refresh=False)
+                    progress.set_postfix(loss=f"{loss:.4f}", gaussians=f"{trainer.num_gaussians:,}", refresh=False)
                 if self.config.preview_every_steps and step % self.config.preview_every_steps == 0:
                     self._preview(metrics)
                 if interrupted() or time.perf_counter() - saved_s >= self.config.checkpoint_every_s:

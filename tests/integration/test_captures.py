@@ -33,7 +33,7 @@ def run(capture: Path, out: Path, **more: Any) -> tuple[Reconstruction, dict[str
 def test_phone_photos(captures: Path, tmp_path: Path) -> None:
     result, report = run(captures / "fox_540", tmp_path, frames__max_frames=40)
     assert report["cameras"]["registered"] >= 36
-    assert report["train"]["psnr_db"] > 18
+    assert report["train"]["psnr_db"] > 21
     assert result.masks is None
 
 
@@ -42,15 +42,16 @@ def test_a_hand_held_video(captures: Path, tmp_path: Path) -> None:
     assert result.frames.kind == "video"
     assert all(frame.timestamp_s is not None for frame in result.frames.frames)
     assert report["cameras"]["registered"] >= 36
-    assert report["train"]["psnr_db"] > 18
+    assert report["train"]["psnr_db"] > 20
 
 
 def test_transparency_masks_every_stage(captures: Path, tmp_path: Path) -> None:
-    result, report = run(captures / "cattoy_720", tmp_path, frames__max_frames=40, cameras__allow_partial=True)
+    result, report = run(captures / "cattoy_720", tmp_path, frames__max_long_side_px=720)
     assert result.masks is not None and result.masks.backend == "alpha"
     assert len(result.masks.names) == report["frames"]["kept"]
+    assert report["cameras"]["registered"] >= 45
     assert all(view.has_mask for view in result.scene.views)
-    assert report["train"]["psnr_db"] > 18
+    assert report["train"]["psnr_db"] > 23
     ws = Workspace.open(tmp_path)
     view = result.scene.views[0]
     mask_path = result.scene.mask_path(view)

@@ -20,6 +20,7 @@ CORE = {
     "spherical_harmonics",
     "gaussians",
     "artifacts",
+    "files",
     "progress",
     "workspace",
 }
@@ -31,7 +32,8 @@ MAY_SEE: dict[str, set[str]] = {
     "config": {"errors"},
     "spherical_harmonics": set(),
     "gaussians": {"errors", "spherical_harmonics"},
-    "progress": {"errors", "config"},
+    "files": {"errors"},
+    "progress": {"errors"},
     "artifacts": {"errors", "gaussians"},
     "workspace": CORE - {"gaussians", "workspace"},
     "render": CORE,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -54,7 +55,8 @@ def test_off_is_silent(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFi
 def test_a_text_bar_counts_in_plain_text(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("SPLATLIB_PROGRESS", "text")
     # As papermill runs a notebook: a kernel, in which tqdm.auto would choose a widget
-    monkeypatch.setitem(sys.modules, "ipykernel", sys)
+    kernel = type("ZMQInteractiveShell", (), {})()
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: kernel))
     with bar(3, "training", unit="step") as steps:
         steps.update(3)
     shown = capsys.readouterr()

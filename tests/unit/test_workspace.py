@@ -176,6 +176,39 @@ def test_doing_a_stage_again_empties_its_folder(ws: Workspace) -> None:
     assert not (frames.directory / "old.jpg").exists()
 
 
+@pytest.mark.parametrize("name", ["IMG_1.jpg", "sub/IMG_1.jpg"])
+def test_files_of_others_are_not_deleted(ws: Workspace, name: str) -> None:
+    """For instance ``splat run holiday/frames --out holiday``."""
+    photo = ws.root / "frames" / name
+    photo.parent.mkdir(parents=True)
+    photo.write_text("the only copy")
+    with pytest.raises(WorkspaceError, match="holds files that splatlib did not put there"):
+        do(frames_stage(ws))
+    assert photo.read_text() == "the only copy"
+    assert not ws.is_started(FrameSet)
+
+
+def test_a_kill_while_a_folder_is_emptied_does_not_matter(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stage(steps: int) -> Stage[Splat]:
+        return ws.stage(Splat, TrainConfig(steps=steps), {})
+
+    def killed(path: Path) -> None:
+        raise SystemExit
+
+    with stage(10).work() as directory:
+        (directory / "checkpoints").mkdir()
+        stage(10).finish(fake_splat(directory))
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr("shutil.rmtree", killed)
+        with stage(20).work(keep_partial=True):
+            pass
+    assert stage(10).reuse() is None  # what is left of it is not whole
+    again = stage(20)
+    with again.work(keep_partial=True) as directory:
+        assert not again.resuming and not (directory / "checkpoints").exists()
+        again.finish(fake_splat(directory))
+
+
 def test_a_failed_redo_does_not_leave_the_old_result(ws: Workspace) -> None:
     do(frames_stage(ws))
     with pytest.raises(ZeroDivisionError), frames_stage(ws, max_frames=5).work():

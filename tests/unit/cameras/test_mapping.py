@@ -72,15 +72,18 @@ def test_one_seed_gives_one_result(tmp_path: Path) -> None:
     np.testing.assert_allclose(poses_of(first.model, names), poses_of(second.model, names), atol=1e-6)
 
 
-def test_principal_points_are_found_where_many_views_share_the_lens(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mapper", ["incremental", "global"])
+def test_principal_points_are_found_where_many_views_share_the_lens(
+    tmp_path: Path, mapper: Literal["incremental", "global"]
+) -> None:
     frames, database_path, truth = synthetic(tmp_path / "data", 24, principal_point=(520, 378))
     with pycolmap.Database.open(database_path) as database:
         (camera,) = database.read_all_cameras()
         camera.params = [900.0, 900.0, 512.0, 384.0]
         database.update_camera(camera)
-    mapped = map_frames(frames, database_path, CamerasConfig(mapper="incremental"))
+    mapped = map_frames(frames, database_path, CamerasConfig(mapper=mapper))
     assert mapped.model is not None
-    refined = refine_principal_points(mapped.model)
+    refined = refine_principal_points(mapped.model, mapped.mapper)
     (before,), (after,) = mapped.model.cameras.values(), refined.cameras.values()
     assert (before.principal_point_x, before.principal_point_y) == (512, 384), "the input is left as it is"
     assert (after.principal_point_x, after.principal_point_y) == pytest.approx((520, 378), abs=0.05)
@@ -96,7 +99,7 @@ def test_principal_points_of_few_views_stay(tmp_path: Path) -> None:
     frames, database_path, _ = synthetic(tmp_path / "data", 8, principal_point=(520, 378))
     mapped = map_frames(frames, database_path, CamerasConfig(mapper="incremental"))
     assert mapped.model is not None
-    assert refine_principal_points(mapped.model) is mapped.model
+    assert refine_principal_points(mapped.model, mapped.mapper) is mapped.model
 
 
 def test_a_principal_point_far_off_is_not_believed(tmp_path: Path) -> None:
@@ -107,7 +110,7 @@ def test_a_principal_point_far_off_is_not_believed(tmp_path: Path) -> None:
         database.update_camera(camera)
     mapped = map_frames(frames, database_path, CamerasConfig(mapper="incremental"))
     assert mapped.model is not None
-    assert refine_principal_points(mapped.model) is mapped.model
+    assert refine_principal_points(mapped.model, mapped.mapper) is mapped.model
 
 
 class FakeModel:
