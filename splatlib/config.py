@@ -202,6 +202,12 @@ class TrainConfig(_Config):
         known = isinstance(preset, str) and preset in TRAIN_PRESETS
         return {**TRAIN_PRESETS[preset], **fields} if known else fields
 
+    @model_validator(mode="after")
+    def _some_views_are_left(self) -> Self:
+        if self.held_out_every == 1:
+            raise ValueError("held_out_every 1 would hold out every view; 0 holds out none, 8 is usual")
+        return self
+
 
 class ExportConfig(_Config):
     """Which files are delivered."""

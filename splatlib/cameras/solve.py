@@ -28,7 +28,7 @@ def solve_cameras(
     ``splatlib.cameras.pairs``, which mapper is used in ``splatlib.cameras.mapping``, what undistortion crops in
     ``splatlib.cameras.undistort``. The scene's scale, orientation and origin are arbitrary.
 
-    With one seed the same machine repeats its result; another number of threads may change the last digits.
+    With one seed a result repeats but for its last digits: COLMAP's threads add up in the order they finish.
 
     Args:
         frames: what to solve for.

@@ -64,6 +64,9 @@ def write(gaussians: Gaussians, path: Path) -> None:
         shN=np.ascontiguousarray(turned.sh[:, 1:]),
     )
     gsply.write_spz(path, data, version=VERSION, fractional_bits=fractional_bits(gaussians))
+    with path.open("r+b") as file:  # gzip's header holds the time of day; without it equal splats give equal files
+        file.seek(4)
+        file.write(bytes(4))
 
 
 def read(path: Path) -> Gaussians:

@@ -120,6 +120,9 @@ class _Run:
                     logger.info("training: interrupted at step %d, the state is saved", step)
                     raise KeyboardInterrupt
                 progress.update()
+            if interrupted():  # in the last moment: the result is not written, but the training is not lost either
+                self._save()
+                raise KeyboardInterrupt
 
     def _check(self, loss: float) -> None:
         if not np.isfinite(loss):

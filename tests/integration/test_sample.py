@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import os
@@ -59,7 +58,7 @@ def test_every_frame_gets_a_camera_and_held_out_views_look_right(
     assert len(sample_video) - 2 * dropped <= kept <= len(sample_video) - dropped
     assert report["cameras"]["registered"] == report["cameras"]["total"] == kept
     assert report["cameras"]["mean_reprojection_error_px"] < 1
-    assert report["train"]["psnr_db"] > 22 and report["train"]["ssim"] > 0.6
+    assert report["train"]["psnr_db"] > 23 and report["train"]["ssim"] > 0.7
     assert f"report: {ws.report_html_path}" in printed and f"{report['train']['psnr_db']:.2f} dB" in printed
 
 
@@ -168,10 +167,8 @@ def assert_alike_cameras(one: Workspace, other: Workspace) -> None:
 
 def assert_same_results(one: Workspace, other: Workspace) -> None:
     """From the same cameras, to the last bit."""
-    for name in ("train/main/splat.ply", "export/scene.ply"):
+    for name in ("train/main/splat.ply", "export/scene.ply", "export/scene.spz"):
         assert content(one.root / name) == content(other.root / name), f"{name} differs"
-    spz = [gzip.decompress((ws.root / "export/scene.spz").read_bytes()) for ws in (one, other)]
-    assert spz[0] == spz[1]  # unpacked: gzip's header holds the time
     reports = [json.loads(ws.report_json_path.read_text()) for ws in (one, other)]
     for report in reports:
         del report["seconds"]

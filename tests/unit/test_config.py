@@ -175,3 +175,8 @@ def test_how_often_to_look_does_not_change_the_result() -> None:
 def test_the_schema_refuses_unknown_fields_at_every_level() -> None:
     schema = Job.model_json_schema()
     assert all(part["additionalProperties"] is False for part in (schema, *schema["$defs"].values()))
+
+
+def test_holding_out_every_view_is_refused_before_anything_runs() -> None:
+    with pytest.raises(ConfigError, match="held_out_every 1 would hold out every view"):
+        TrainConfig(held_out_every=1)
