@@ -29,7 +29,7 @@ from splatlib.errors import (
     WorkspaceError,
     WorkspaceNewerError,
 )
-from splatlib.files import digest_of, digest_of_path, os_errors_translated, write_atomically  # noqa: F401 (for stages)
+from splatlib.files import digest_of, os_errors_translated, write_atomically
 from splatlib.progress import log_file, logger, show_messages
 
 SCHEMA = 1

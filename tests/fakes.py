@@ -23,7 +23,8 @@ from splatlib.artifacts import (
     View,
 )
 from splatlib.config import CamerasConfig, ExportConfig, FramesConfig, MasksConfig, TrainConfig
-from splatlib.workspace import Workspace, digest_of, write_atomically
+from splatlib.files import digest_of, write_atomically
+from splatlib.workspace import Workspace
 
 
 def fake_frames(directory: Path, has_alpha: bool = False) -> FrameSet:

@@ -8,7 +8,7 @@ from splatlib.artifacts import SparseScene
 from splatlib.cameras._pycolmap import colmap_errors_translated, cv2, pycolmap
 from splatlib.cameras.scene import cameras_and_views, sparse_points
 from splatlib.errors import CamerasError
-from splatlib.workspace import digest_of, digest_of_path
+from splatlib.files import digest_of, digest_of_path
 
 
 def load_colmap(model_directory: str | Path, images_directory: str | Path) -> SparseScene:

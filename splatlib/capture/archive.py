@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from splatlib.capture.listing import PICTURE_SUFFIXES, VIDEO_SUFFIXES, is_hidden, natural_key, suffix_counts
 from splatlib.errors import CaptureUnreadableError, CaptureUnsafeError
-from splatlib.workspace import digest_of_path
+from splatlib.files import digest_of_path
 
 # Pictures hardly compress (bitmaps of drawings perhaps 20:1), a bomb reaches 1000:1. Small archives are let be.
 MAX_RATIO = 100

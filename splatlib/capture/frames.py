@@ -8,8 +8,9 @@ from pathlib import Path
 from splatlib.artifacts import Frame, FrameSet
 from splatlib.config import FramesConfig
 from splatlib.errors import CaptureUnreadableError
+from splatlib.files import digest_of_path
 from splatlib.progress import logger
-from splatlib.workspace import Workspace, digest_of_path
+from splatlib.workspace import Workspace
 
 _DEFAULT = FramesConfig()
 

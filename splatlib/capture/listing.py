@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from splatlib.errors import CaptureUnreadableError
-from splatlib.workspace import digest_of, digest_of_path
+from splatlib.files import digest_of, digest_of_path
 
 PICTURE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".heic", ".heif", ".hif", ".tif", ".tiff", ".bmp"}

@@ -9,7 +9,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from splatlib.artifacts import Frame, FrameSet
 from splatlib.errors import MasksError
-from splatlib.workspace import digest_of, digest_of_path
+from splatlib.files import digest_of, digest_of_path
 
 _SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"})
 # Sizes are rounded when pictures are scaled; a mask scaled by other software may be off by a pixel or two.

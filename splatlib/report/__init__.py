@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from splatlib.files import os_errors_translated, write_atomically
 from splatlib.progress import logger
 from splatlib.report.numbers import Run, report_document
-from splatlib.workspace import Workspace, os_errors_translated, write_atomically
+from splatlib.workspace import Workspace
 
 
 def write_report(ws: Workspace, run: str = "main") -> Path:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from splatlib.artifacts import PinholeCamera
 from splatlib.errors import ArtifactError, WorkspaceError
-from splatlib.workspace import write_atomically
+from splatlib.files import write_atomically
 
 Kind = Literal["video", "photos"]
 

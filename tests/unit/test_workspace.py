@@ -25,15 +25,8 @@ from splatlib.errors import (
     WorkspaceNewerError,
     WorkspaceNotWritableError,
 )
-from splatlib.workspace import (
-    SCHEMA,
-    Stage,
-    Workspace,
-    digest_of,
-    digest_of_path,
-    library_versions,
-    write_atomically,
-)
+from splatlib.files import digest_of, digest_of_path, write_atomically
+from splatlib.workspace import SCHEMA, Stage, Workspace, library_versions
 from tests.fakes import fake_exports, fake_frames, fake_splat
 
 
