@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -46,7 +47,7 @@ class ViewPyramid:
     """Views at several resolutions.
 
     Each level is scaled down from the next finer one by averaging, so that a coarse picture is what a coarse
-    camera would see. Raises TrainingError if a picture cannot be read.
+    camera would see. Raises TrainingError if a picture or mask cannot be read.
     """
 
     def __init__(
@@ -65,15 +66,9 @@ class ViewPyramid:
         return len(next(iter(self.levels.values())))
 
     def _load(self, view: View, long_sides_px: Sequence[int]) -> list[TrainingView]:
-        path = self._scene.image_path(view)
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-        if image is None:
-            raise TrainingError(
-                f"cannot read {path}", hint="solve the cameras again: the undistorted pictures are gone"
-            )
-        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+        image = cv2.cvtColor(_read(self._scene.image_path(view), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
         mask_path = self._scene.mask_path(view)
-        mask = cv2.imread(str(mask_path), cv2.IMREAD_GRAYSCALE) if mask_path else None
+        mask = _read(mask_path, cv2.IMREAD_GRAYSCALE) if mask_path else None
         levels = []
         for px in long_sides_px:
             camera = camera_at(self._scene.camera(view), px)
@@ -86,6 +81,13 @@ class ViewPyramid:
             whole = None if mask is None else torch.from_numpy((mask >= 250).astype(np.float32)).to(self._device)
             levels.append(TrainingView(view.name, camera, torch.from_numpy(view.cam_from_world), target, whole))
         return levels
+
+
+def _read(path: Path, flags: int) -> cv2.typing.MatLike:
+    picture = cv2.imread(str(path), flags)
+    if picture is None:
+        raise TrainingError(f"cannot read {path}", hint="solve the cameras again: its pictures or masks are gone")
+    return picture
 
 
 def camera_at(camera: PinholeCamera, long_side_px: int) -> PinholeCamera:

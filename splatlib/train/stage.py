@@ -60,7 +60,7 @@ def train_splat(scene: SparseScene, ws: Workspace, config: TrainConfig | None = 
         start = gaussians_from_points(scene, config.sh_degree)
         trainer = Trainer(config, schedule, renderer, views, start)
         held_out = ViewPyramid(scene, held_out_views, [config.max_long_side_px], renderer.device)
-        measured = held_out.levels[config.max_long_side_px]
+        measured, warnings = _measurable(held_out.levels[config.max_long_side_px])
         _Run(trainer, measured, directory, stage).to_the_end()
         results = _measure_held_out(trainer, measured, directory)
         trainer.gaussians().save_ply(directory / "splat.ply")
@@ -74,6 +74,7 @@ def train_splat(scene: SparseScene, ws: Workspace, config: TrainConfig | None = 
                 num_gaussians=trainer.num_gaussians,
                 sh_degree=config.sh_degree,
                 held_out=tuple(results),
+                warnings=tuple(warnings),
             )
         )
 
@@ -179,6 +180,16 @@ class Spent:
             "seconds": round(time.perf_counter() - self._wall_start_s, 3),
             "cpu_seconds": round(time.process_time() - self._cpu_start_s, 3),
         }
+
+
+def _measurable(views: list[TrainingView]) -> tuple[list[TrainingView], list[str]]:
+    """The views with a pixel to measure, and a warning naming those that are masked from edge to edge."""
+    hidden = [view.name for view in views if view.mask is not None and not view.mask.any()]
+    if not hidden:
+        return views, []
+    warning = f"Not measured, since the mask leaves no pixel: {', '.join(hidden)}."
+    logger.warning("training: %s", warning)
+    return [view for view in views if view.name not in hidden], [warning]
 
 
 def _measure_held_out(trainer: Trainer, views: list[TrainingView], directory: Path) -> list[HeldOutView]:

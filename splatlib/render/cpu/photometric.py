@@ -149,8 +149,9 @@ class PhotometricLoss:
         """
         channels, height, width = image.shape
         if mask is None:
-            mask = self._ones.setdefault((height, width), np.ones((height, width), np.float32))
-            area = float(height * width)
+            if (height, width) not in self._ones:
+                self._ones[height, width] = np.ones((height, width), np.float32)
+            mask, area = self._ones[height, width], float(height * width)
         else:
             area = max(float(mask.sum()), 1.0)
         rows = channels * height

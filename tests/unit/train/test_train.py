@@ -5,9 +5,11 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -106,10 +108,6 @@ def test_a_finished_training_is_reused_and_a_changed_one_is_not(scene: SparseSce
 
 def test_held_out_views_do_not_enter_the_training(scene: SparseScene, tmp_path: Path) -> None:
     """The held-out pictures are blackened: the splat stays bit for bit the same, only its score changes."""
-    import shutil
-
-    import cv2
-
     config = TrainConfig(**{**CONFIG.to_dict(), "steps": 40})
     plain = train_splat(scene, Workspace(tmp_path / "plain"), config)
     shutil.copytree(scene.directory, tmp_path / "scene")
@@ -146,3 +144,22 @@ def test_a_missing_picture_says_which(scene: SparseScene, tmp_path: Path) -> Non
     elsewhere = dataclasses.replace(scene, directory=tmp_path / "nowhere")
     with pytest.raises(TrainingError, match=r"000002\.png"):
         train_splat(elsewhere, Workspace(tmp_path), CONFIG)
+
+
+def test_a_missing_mask_is_an_error_and_not_a_picture_without_one(masked_scene: SparseScene, tmp_path: Path) -> None:
+    shutil.copytree(masked_scene.directory, tmp_path / "scene")
+    (tmp_path / "scene" / "undistorted" / "masks" / "000002.png.png").unlink()
+    damaged = dataclasses.replace(masked_scene, directory=tmp_path / "scene")
+    with pytest.raises(TrainingError, match=r"000002\.png\.png"):
+        train_splat(damaged, Workspace(tmp_path / "ws"), CONFIG)
+
+
+def test_a_held_out_view_under_a_full_mask_is_left_out_of_the_score(masked_scene: SparseScene, tmp_path: Path) -> None:
+    shutil.copytree(masked_scene.directory, tmp_path / "scene")
+    mask = tmp_path / "scene" / "undistorted" / "masks" / "000009.png.png"
+    cv2.imwrite(str(mask), np.zeros((72, 96), np.uint8))
+    hidden = dataclasses.replace(masked_scene, directory=tmp_path / "scene")
+    splat = train_splat(hidden, Workspace(tmp_path / "ws"), TrainConfig(**{**CONFIG.to_dict(), "steps": 20}))
+    assert [view.name for view in splat.held_out] == ["000001.png", "000017.png"]
+    assert splat.psnr_db is not None and np.isfinite(splat.psnr_db)
+    assert "000009.png" in splat.warnings[0]
