@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -178,8 +178,37 @@ class MaskSet(Artifact):
 
 
 @dataclass(frozen=True)
-class PinholeCamera:
-    """An undistorted camera: OpenCV axes (x right, y down, z forward), pixel centres at half integers."""
+class Distortion:
+    """How a lens departs from a pinhole, with OpenCV's coefficients.
+
+    Attributes:
+        model: ``radial_tangential`` (OpenCV's standard model) or ``fisheye`` (equidistant, OpenCV's fisheye).
+        radial: k1 … k6 (the last three divide) or, of a fisheye, k1 … k4.
+        tangential: p1, p2; a fisheye has none.
+
+    Raises ValueError: an unknown model, or coefficients that it does not have. Formulae: docs/conventions.md.
+    """
+
+    model: str
+    radial: tuple[float, ...]
+    tangential: tuple[float, float] = (0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        if self.model not in ("radial_tangential", "fisheye"):
+            raise ValueError(f"unknown distortion model {self.model!r}")
+        if len(self.radial) != (4 if self.model == "fisheye" else 6):
+            raise ValueError(f"{self.model} has {len(self.radial)} radial coefficients")
+        if len(self.tangential) != 2 or (self.model == "fisheye" and any(self.tangential)):
+            raise ValueError(f"{self.model} has the tangential coefficients {self.tangential}")
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A camera with OpenCV axes (x right, y down, z forward), pixel centres at half integers.
+
+    Attributes:
+        distortion: None for a pinhole. It does not change with the picture's size.
+    """
 
     width: int
     height: int
@@ -187,22 +216,37 @@ class PinholeCamera:
     fy: float
     cx: float
     cy: float
+    distortion: Distortion | None = None
 
-    def scaled_to(self, width: int, height: int) -> PinholeCamera:
+    def scaled_to(self, width: int, height: int) -> Camera:
         """The same camera for the picture resampled to another size."""
         sx, sy = width / self.width, height / self.height
-        return PinholeCamera(width, height, self.fx * sx, self.fy * sy, self.cx * sx, self.cy * sy)
+        return replace(
+            self,
+            width=width,
+            height=height,
+            fx=self.fx * sx,
+            fy=self.fy * sy,
+            cx=self.cx * sx,
+            cy=self.cy * sy,
+        )
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Self:
+        """From its fields as JSON types."""
+        distortion = data.get("distortion")
+        return cls(**{**data, "distortion": Distortion(**_tuples(distortion)) if distortion else None})
 
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """A registered frame: an undistorted picture with its camera.
+    """A registered frame: a picture with its camera.
 
     Attributes:
         name: of the frame and of the picture.
         camera_index: into ``SparseScene.cameras``.
         cam_from_world: [4, 4] float64 rigid transform.
-        has_mask: a mask lies under ``undistorted/masks/<name>.png``.
+        has_mask: a mask lies under ``masks/<name>.png`` beside the folder of pictures.
     """
 
     name: str
@@ -221,7 +265,8 @@ class SparseScene(Artifact):
     """Solved cameras and a sparse point cloud.
 
     The small facts live in artifact.json, the point cloud in ``scene.npz``, COLMAP's own models under
-    ``sparse/0`` (as solved) and ``undistorted/sparse`` (pinhole), pictures under ``images_directory``.
+    ``sparse/0`` (as solved) and ``undistorted/sparse`` (pinhole), pictures under ``images_directory``: undistorted,
+    or, where ``cameras`` have a distortion, as they were taken.
 
     Attributes:
         views: sorted by name.
@@ -239,7 +284,7 @@ class SparseScene(Artifact):
         "point_track_lengths",
     )
 
-    cameras: tuple[PinholeCamera, ...]
+    cameras: tuple[Camera, ...]
     views: tuple[View, ...]
     points_xyz: npt.NDArray[np.float32] = field(repr=False)
     points_rgb: npt.NDArray[np.uint8] = field(repr=False)
@@ -251,7 +296,7 @@ class SparseScene(Artifact):
     images: str = "undistorted/images"
     warnings: tuple[str, ...] = ()
 
-    def camera(self, view: View) -> PinholeCamera:
+    def camera(self, view: View) -> Camera:
         return self.cameras[view.camera_index]
 
     @property
@@ -274,7 +319,7 @@ class SparseScene(Artifact):
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any], **own: Any) -> Self:
-        cameras = tuple(PinholeCamera(**camera) for camera in data["cameras"])
+        cameras = tuple(Camera.from_data(camera) for camera in data["cameras"])
         views = tuple(View(**{**v, "cam_from_world": np.array(v["cam_from_world"])}) for v in data["views"])
         with np.load(own["directory"] / "scene.npz") as file:
             arrays = {name: file[name] for name in cls._arrays}
@@ -283,12 +328,17 @@ class SparseScene(Artifact):
 
 @dataclass(frozen=True)
 class HeldOutView:
-    """Quality on one view that training never saw; pictures under ``held_out/<stem>.{truth,render}.png``."""
+    """Quality on one view that training never saw; pictures under ``held_out/<stem>.{truth,render}.png``.
+
+    Attributes:
+        psnr_corrected_db: after a least-squares fit of the render's colours to the photo's; None if not measured.
+    """
 
     name: str
     psnr_db: float
     ssim: float
     lpips: float | None = None
+    psnr_corrected_db: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -297,7 +347,8 @@ class Splat(Artifact):
 
     Attributes:
         run: name of the training run.
-        psnr_db, ssim, lpips: means over ``held_out``; None without held-out views.
+        psnr_db, ssim, lpips, psnr_corrected_db: means over ``held_out``; None where no view was measured so.
+        settings: the config with the preset's values for the device filled in.
     """
 
     stage: ClassVar[str] = "train"
@@ -310,6 +361,7 @@ class Splat(Artifact):
     sh_degree: int
     held_out: tuple[HeldOutView, ...] = ()
     warnings: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def ply_path(self) -> Path:
@@ -331,6 +383,11 @@ class Splat(Artifact):
     @property
     def lpips(self) -> float | None:
         return _mean([view.lpips for view in self.held_out if view.lpips is not None])
+
+    @property
+    def psnr_corrected_db(self) -> float | None:
+        """Where photos differ in exposure, this tells wrong colours from wrong shapes; ``psnr_db`` is the headline."""
+        return _mean([view.psnr_corrected_db for view in self.held_out if view.psnr_corrected_db is not None])
 
     def held_out_paths(self, view: HeldOutView) -> tuple[Path, Path]:
         """Truth and render of a held-out view."""

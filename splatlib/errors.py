@@ -12,6 +12,8 @@ SplatlibError                      splatlib
 ├── CamerasError                   cameras
 │   └── TooFewRegisteredError      too_few_registered
 ├── TrainingError                  training
+│   └── DeviceError                device                the GPU asked for cannot train
+│       └── NoGpuError             no_gpu                there is none
 ├── ExportError                    export
 └── WorkspaceError                 workspace
     ├── WorkspaceNotWritableError  workspace_not_writable
@@ -92,6 +94,14 @@ class TooFewRegisteredError(CamerasError):
 
 class TrainingError(SplatlibError):
     code = "training"
+
+
+class DeviceError(TrainingError):
+    code = "device"
+
+
+class NoGpuError(DeviceError):
+    code = "no_gpu"
 
 
 class ExportError(SplatlibError):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from splatlib.artifacts import (
+    Camera,
     DroppedFrame,
     ExportBundle,
     ExportedFile,
@@ -17,7 +18,6 @@ from splatlib.artifacts import (
     FrameSet,
     HeldOutView,
     MaskSet,
-    PinholeCamera,
     SparseScene,
     Splat,
     View,
@@ -50,7 +50,7 @@ def fake_scene(directory: Path) -> SparseScene:
     cam_from_world[:3, 3] = (1.0, 2.0, 3.0)
     return SparseScene(
         directory=directory,
-        cameras=(PinholeCamera(64, 48, 50.0, 51.0, 32.0, 24.0),),
+        cameras=(Camera(64, 48, 50.0, 51.0, 32.0, 24.0),),
         views=(View("000001.jpg", 0, cam_from_world), View("000002.jpg", 0, np.eye(4), has_mask=True)),
         points_xyz=np.array([[0, 0, 1], [1, 0, 2], [0, 1, 3]], dtype=np.float32),
         points_rgb=np.array([[255, 0, 0], [0, 255, 0], [0, 0, 255]], dtype=np.uint8),

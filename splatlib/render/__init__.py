@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from splatlib.artifacts import PinholeCamera
+from splatlib.artifacts import Camera
 from splatlib.errors import ConfigError
 from splatlib.gaussians import Gaussians
 
@@ -15,10 +15,19 @@ if TYPE_CHECKING:
     from splatlib.render.protocol import Renderer
 
 
-def create_renderer(device: str = "auto") -> Renderer:
-    """The renderer of a device: ``cpu``, or ``auto`` for the best one here. Raises ConfigError."""
-    if device not in ("auto", "cpu"):
-        raise ConfigError(f"there is no renderer for device {device!r}", hint="use auto or cpu")
+def create_renderer(device: str = "auto", *, antialiased: bool = False) -> Renderer:
+    """The renderer of a device: ``cpu``, ``cuda``, or ``auto`` for the best one that works here.
+
+    Raises DeviceError if ``cuda`` is asked for and cannot be used; ``auto`` then takes the CPU and says why.
+    """
+    from splatlib.render.device import choose_device
+
+    if choose_device(device) == "cuda":
+        from splatlib.render.cuda.renderer import CudaRenderer
+
+        return CudaRenderer(antialiased=antialiased)
+    if antialiased:
+        raise ConfigError("antialiased needs a GPU", hint="leave it off")
     from splatlib.render.cpu.renderer import CpuRenderer
 
     return CpuRenderer()
@@ -26,18 +35,22 @@ def create_renderer(device: str = "auto") -> Renderer:
 
 def render_image(
     gaussians: Gaussians,
-    camera: PinholeCamera,
+    camera: Camera,
     cam_from_world: npt.ArrayLike,
     background: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> npt.NDArray[np.uint8]:
     """Draw Gaussians on the CPU, without torch.
 
     Args:
+        camera: a pinhole; ``replace(camera, distortion=None)`` is the one of a distorted lens' size and focal length.
         cam_from_world: [4, 4].
         background: RGB in [0, 1].
 
     Returns:
         [H, W, 3] RGB.
+
+    Raises:
+        ConfigError: the camera has lens distortion.
     """
     from splatlib.render.cpu.rasterizer import Parameters, Rasterizer
 

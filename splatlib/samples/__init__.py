@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from splatlib.artifacts import PinholeCamera
+from splatlib.artifacts import Camera
 from splatlib.errors import ArtifactError, WorkspaceError
 from splatlib.files import write_atomically
 
@@ -45,7 +45,7 @@ class Sample:
 
     path: Path
     kind: str
-    camera: PinholeCamera
+    camera: Camera
     cam_from_world: npt.NDArray[np.float64]
     frame_indices: tuple[int, ...]
     names: tuple[str, ...]
@@ -77,7 +77,7 @@ class Sample:
             sample = cls(
                 path=directory / truth["path"],
                 kind=truth["kind"],
-                camera=PinholeCamera(**truth["camera"]),
+                camera=Camera(**truth["camera"]),
                 cam_from_world=np.array(truth["cam_from_world"]),
                 frame_indices=tuple(range(len(truth["names"]))),
                 names=tuple(truth["names"]),
@@ -156,9 +156,9 @@ def _made_before(directory: Path, request: dict[str, object]) -> Sample | None:
         return None
 
 
-def _camera(width: int, height: int) -> PinholeCamera:
+def _camera(width: int, height: int) -> Camera:
     focal_px = float(width / 2 / np.tan(np.deg2rad(_HFOV_DEG) / 2))
-    return PinholeCamera(width, height, focal_px, focal_px, width / 2, height / 2)
+    return Camera(width, height, focal_px, focal_px, width / 2, height / 2)
 
 
 def _flaws(num_frames: int) -> tuple[tuple[int, ...], tuple[int, ...]]:

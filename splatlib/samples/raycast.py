@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from splatlib.artifacts import PinholeCamera
+from splatlib.artifacts import Camera
 from splatlib.samples.scene import LIGHT_FROM_SURFACE, Solid, Vector, dot, unit
 from splatlib.samples.textures import FloatArray
 
@@ -17,7 +17,7 @@ _SUB_PIXELS = ((-0.125, -0.375), (0.375, -0.125), (0.125, 0.375), (-0.375, 0.125
 
 @dataclass(frozen=True)
 class _Eye:
-    camera: PinholeCamera
+    camera: Camera
     cam_from_world: npt.NDArray[np.float64]
 
     def origin(self, solid: Solid) -> FloatArray:
@@ -46,7 +46,7 @@ class _Eye:
 
 
 def render_view(
-    solids: tuple[Solid, ...], camera: PinholeCamera, cam_from_world: npt.NDArray[np.float64]
+    solids: tuple[Solid, ...], camera: Camera, cam_from_world: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.uint8], FloatArray]:
     """What a camera sees.
 

@@ -213,7 +213,10 @@ def _shown_range(
 
 
 def _frusta(scene: SparseScene, size: float) -> npt.NDArray[np.float64]:
-    """[V, 5, 3] camera centre and the corners of its picture, world coordinates."""
+    """[V, 5, 3] camera centre and the corners of its picture, world coordinates.
+
+    A distorted lens is drawn as the pinhole of its size and focal length.
+    """
     frusta = []
     for view in scene.views:
         camera = scene.camera(view)

@@ -14,7 +14,7 @@ import pytest
 from matplotlib.axes import Axes
 from PIL import Image
 
-from splatlib.artifacts import ExportBundle, ExportedFile, FrameSet, MaskSet, SparseScene, Splat
+from splatlib.artifacts import Distortion, ExportBundle, ExportedFile, FrameSet, MaskSet, SparseScene, Splat
 from splatlib.config import MasksConfig
 from splatlib.errors import ArtifactError
 from splatlib.samples import Sample
@@ -49,6 +49,13 @@ def shown_picture(artifact: FrameSet | MaskSet | SparseScene | Splat) -> Image.I
     bundle = display.mimebundle(artifact)
     assert set(bundle) == {"text/plain", "image/png"}
     return Image.open(io.BytesIO(bundle["image/png"]))
+
+
+def test_cameras_with_lens_distortion_are_drawn_as_the_pinholes_of_their_focal_length(ws: Workspace) -> None:
+    scene = scene_of(ws)
+    bent = replace(scene.cameras[0], distortion=Distortion("fisheye", (0.05, -0.01, 0.0, 0.0)))
+    shown = shown_picture(replace(scene, cameras=(bent,)))
+    assert np.array_equal(np.asarray(shown), np.asarray(shown_picture(scene)))
 
 
 def test_every_artefact_shows_a_picture_of_notebook_width(ws: Workspace) -> None:

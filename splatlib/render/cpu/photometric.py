@@ -12,23 +12,19 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from splatlib.render import ssim
 from splatlib.render.cpu.jit import inline, kernel
 from splatlib.render.cpu.threads import ThreadPool
 
 F = np.float32
 FloatArray = npt.NDArray[np.float32]
 ZERO, ONE, TWO = F(0), F(1), F(2)
-C1, C2 = F(0.01**2), F(0.03**2)
-RADIUS = 5
+C1, C2 = F(ssim.C1), F(ssim.C2)
+RADIUS = ssim.RADIUS_PX
 INV_255 = F(1 / 255)
 
 
-def _window() -> FloatArray:
-    weights = np.exp(-((np.arange(11) - 5.0) ** 2) / (2 * 1.5**2))
-    return (weights / weights.sum()).astype(np.float32)
-
-
-WINDOW = _window()
+WINDOW = ssim.WINDOW
 W0, W1, W2, W3, W4, W5 = (F(w) for w in WINDOW[:6])
 
 
@@ -169,5 +165,5 @@ class PhotometricLoss:
         l1_scale, ssim_scale = F((1 - ssim_weight) / count), F(-ssim_weight / count)
         self.pool.over_range(_gradients, rows, image, target, mask, across, l1_scale, ssim_scale, v_image, l1_sums)
         l1 = float(l1_sums.sum(dtype=np.float64)) / count
-        ssim = float(ssim_sums.sum(dtype=np.float64)) / count
-        return (1 - ssim_weight) * l1 + ssim_weight * (1 - ssim), l1, v_image
+        similarity = float(ssim_sums.sum(dtype=np.float64)) / count
+        return (1 - ssim_weight) * l1 + ssim_weight * (1 - similarity), l1, v_image

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from splatlib.artifacts import PinholeCamera
+from splatlib.artifacts import Camera
 from splatlib.render.cpu import binning, compositing, projection
 from splatlib.render.cpu.binning import TILE_H, TILE_W
 from splatlib.render.cpu.projection import BLUE, GREEN, RED
 from splatlib.render.cpu.threads import ThreadPool
+from splatlib.render.lenses import require_drawable
 
 FloatArray = npt.NDArray[np.float32]
 NEAR_PLANE = 0.01
@@ -68,8 +69,9 @@ class Gradients:
     means2d: FloatArray
 
 
-def pack_camera(camera: PinholeCamera, cam_from_world: npt.ArrayLike) -> FloatArray:
-    """The 22 numbers that ``projection`` reads."""
+def pack_camera(camera: Camera, cam_from_world: npt.ArrayLike) -> FloatArray:
+    """The 22 numbers that ``projection`` reads. Raises ConfigError: the lens is distorted."""
+    require_drawable([camera], "cpu")
     matrix = np.asarray(cam_from_world, dtype=np.float64)
     rotation, translation = matrix[:3, :3], matrix[:3, 3]
     intrinsics = [camera.fx, camera.fy, camera.cx, camera.cy, camera.width, camera.height]
@@ -87,13 +89,16 @@ class Rasterizer:
     def forward(
         self,
         parameters: Parameters,
-        camera: PinholeCamera,
+        camera: Camera,
         cam_from_world: npt.ArrayLike,
         sh_degree: int,
         background: FloatArray,
         with_depth: bool = False,
     ) -> Picture:
-        """Render one view. ``sh_degree`` may be lower than what the parameters hold; background [3]."""
+        """Render one view. ``sh_degree`` may be lower than what the parameters hold; background [3].
+
+        Raises ConfigError: the camera has lens distortion.
+        """
         n, width, height = len(parameters.means), camera.width, camera.height
         columns, rows = -(-width // TILE_W), -(-height // TILE_H)
         packed = pack_camera(camera, cam_from_world)

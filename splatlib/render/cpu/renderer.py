@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from splatlib.artifacts import PinholeCamera
+from splatlib.artifacts import Camera
 from splatlib.render.cpu.adam import PooledAdam
 from splatlib.render.cpu.photometric import PhotometricLoss
 from splatlib.render.cpu.projection import EXTENT_X, EXTENT_Y
 from splatlib.render.cpu.rasterizer import Parameters, Picture, Rasterizer
-from splatlib.render.protocol import ParameterDict, Rendering
+from splatlib.render.protocol import OptimizerSet, ParameterDict, Rendering
 
 _NAMES = ("means", "scales", "quats", "opacities", "sh0", "shN")
 
@@ -56,12 +57,10 @@ class _Photometric(torch.autograd.Function):
     @staticmethod
     def forward(  # type: ignore[override]
         ctx: Any, loss: PhotometricLoss, image: Tensor, target: Tensor, mask: Tensor | None, ssim_weight: float
-    ) -> tuple[Tensor, Tensor]:
-        total, l1, v_image = loss(image.numpy(), target.numpy(), None if mask is None else mask.numpy(), ssim_weight)
+    ) -> Tensor:
+        total, _, v_image = loss(image.numpy(), target.numpy(), None if mask is None else mask.numpy(), ssim_weight)
         ctx.v_image = torch.from_numpy(v_image)
-        l1_tensor = torch.tensor(l1)
-        ctx.mark_non_differentiable(l1_tensor)
-        return torch.tensor(total), l1_tensor
+        return torch.tensor(total)
 
     @staticmethod
     def backward(ctx: Any, *v_outputs: Tensor) -> tuple[Any, ...]:  # type: ignore[override]
@@ -70,44 +69,62 @@ class _Photometric(torch.autograd.Function):
 
 
 class CpuRenderer:
-    """Numba kernels on the cores this process may use."""
+    """Numba kernels on the cores this process may use. Several views are drawn one after the other."""
 
     name = "splatlib-cpu"
+    has_probe = False
+    prefers_batches = False
 
     def __init__(self, num_threads: int | None = None) -> None:
         self.device = torch.device("cpu")
         self.rasterizer = Rasterizer(num_threads)
         self._loss = PhotometricLoss(self.rasterizer.pool)
 
+    def place(self, cam_from_world: npt.NDArray[np.float64]) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(cam_from_world, np.float64))
+
     def render(
         self,
         parameters: ParameterDict,
-        camera: PinholeCamera,
+        cameras: Sequence[Camera],
         cam_from_world: Tensor,
         *,
         sh_degree: int,
         background: Tensor,
         with_depth: bool = False,
+        with_probe: bool = False,
     ) -> Rendering:
         tensors = [parameters[name] for name in _NAMES]
         arrays = Parameters(*(tensor.detach().numpy() for tensor in tensors))
-        picture = self.rasterizer.forward(
-            arrays, camera, cam_from_world.numpy(), sh_degree, background.numpy(), with_depth
-        )
+        pictures = [
+            self.rasterizer.forward(arrays, camera, pose, sh_degree, background.numpy(), with_depth)
+            for camera, pose in zip(cameras, cam_from_world.numpy(), strict=True)
+        ]
         # Rows of unseen Gaussians hold whatever memory held.
-        seen = np.where(picture.tile_counts[:, None] > 0, picture.projected, np.float32(0))
-        means2d = torch.from_numpy(seen[:, :2].copy()).requires_grad_(torch.is_grad_enabled())
-        radii = torch.from_numpy(np.ceil(seen[:, EXTENT_X : EXTENT_Y + 1]).astype(np.int32))
-        image, alpha, depth = _Rasterize.apply(self.rasterizer, picture, arrays, means2d, *tensors)  # type: ignore[misc]
+        seen = np.stack([np.where(p.tile_counts[:, None] > 0, p.projected, np.float32(0)) for p in pictures])
+        means2d = torch.from_numpy(seen[..., :2].copy()).requires_grad_(torch.is_grad_enabled())
+        radii = torch.from_numpy(np.ceil(seen[..., EXTENT_X : EXTENT_Y + 1]).astype(np.int32))
+        views = [
+            _Rasterize.apply(self.rasterizer, picture, arrays, means2d[index], *tensors)
+            for index, picture in enumerate(pictures)
+        ]
+        image, alpha, depth = (_stacked(parts) for parts in zip(*views, strict=True))  # type: ignore[arg-type]
         return Rendering(image, alpha, depth if with_depth else None, means2d, radii)
 
-    def photometric_loss(
-        self, image: Tensor, target: Tensor, mask: Tensor | None, ssim_weight: float
-    ) -> tuple[Tensor, Tensor]:
-        return _Photometric.apply(self._loss, image, target, mask, ssim_weight)  # type: ignore[return-value]
+    def photometric_loss(self, image: Tensor, target: Tensor, mask: Tensor | None, ssim_weight: float) -> Tensor:
+        losses = [
+            _Photometric.apply(self._loss, image[i], target[i], None if mask is None else mask[i], ssim_weight)
+            for i in range(len(image))
+        ]
+        return losses[0] if len(losses) == 1 else torch.stack(losses).mean()  # type: ignore[return-value]
 
-    def optimizers(
-        self, parameters: ParameterDict, learning_rates: Mapping[str, float]
-    ) -> dict[str, torch.optim.Optimizer]:
+    def optimizers(self, parameters: ParameterDict, learning_rates: Mapping[str, float]) -> OptimizerSet:
         pool = self.rasterizer.pool
-        return {name: PooledAdam(tensor, learning_rates[name], pool) for name, tensor in parameters.items()}
+        return OptimizerSet(
+            {name: PooledAdam(tensor, learning_rates[name], pool) for name, tensor in parameters.items()}
+        )
+
+
+def _stacked(views: Sequence[Tensor]) -> Tensor:
+    """[C, …]; of a single view without a copy."""
+    return views[0][None] if len(views) == 1 else torch.stack(list(views))

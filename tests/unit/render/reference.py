@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from splatlib.artifacts import PinholeCamera
+from splatlib.artifacts import Camera
 
 SH_C1 = 0.4886025119029199
 SH_C2 = (1.0925484305920792, -1.0925484305920792, 0.31539156525252005, -1.0925484305920792, 0.5462742152960396)
@@ -43,7 +43,7 @@ def rotation_matrices(quats: Tensor) -> Tensor:
 
 
 def render(
-    parameters: dict[str, Tensor], camera: PinholeCamera, cam_from_world: Tensor, sh_degree: int, background: Tensor
+    parameters: dict[str, Tensor], camera: Camera, cam_from_world: Tensor, sh_degree: int, background: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """image [3, H, W], alpha [H, W], depth [H, W]."""
     rotation, translation = cam_from_world[:3, :3], cam_from_world[:3, 3]

@@ -8,12 +8,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from splatlib.artifacts import PinholeCamera
+from splatlib.artifacts import Camera
 from splatlib.gaussians import Gaussians
 from splatlib.render import render_image
 from splatlib.train.metrics import psnr_db
 
-CAMERA = PinholeCamera(width=64, height=48, fx=60.0, fy=60.0, cx=32.0, cy=24.0)
+CAMERA = Camera(width=64, height=48, fx=60.0, fy=60.0, cx=32.0, cy=24.0)
 
 
 def random_gaussians(seed: int, sh_degree: int) -> Gaussians:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
-from splatlib.artifacts import PinholeCamera
+from splatlib.artifacts import Camera
 from splatlib.render.cpu.renderer import CpuRenderer
+from splatlib.render.protocol import Rendering
 from tests.unit.render import reference
 
-CAMERA = PinholeCamera(width=50, height=37, fx=55.0, fy=52.0, cx=23.7, cy=19.1)
+CAMERA = Camera(width=50, height=37, fx=55.0, fy=52.0, cx=23.7, cy=19.1)
 
 
 def random_parameters(num: int, seed: int, sh_degree: int = 3) -> dict[str, torch.Tensor]:
@@ -45,10 +48,10 @@ def test_picture_and_gradients_match_the_reference(sh_degree: int) -> None:
     background = torch.tensor([0.2, 0.5, 0.9])
     weights = torch.rand(5, CAMERA.height, CAMERA.width, generator=torch.Generator().manual_seed(1))
     rendering = CpuRenderer().render(
-        parameters, CAMERA, pose(), sh_degree=sh_degree, background=background, with_depth=True
+        parameters, [CAMERA], pose()[None], sh_degree=sh_degree, background=background, with_depth=True
     )
     assert rendering.depth is not None
-    ours = torch.cat([rendering.image, rendering.alpha[None], rendering.depth[None]])
+    ours = torch.cat([rendering.image[0], rendering.alpha, rendering.depth])
     (ours * weights).sum().backward()
 
     exact = as_float64(parameters)
@@ -69,9 +72,53 @@ def test_picture_and_gradients_match_the_reference(sh_degree: int) -> None:
         assert error <= 3e-4 * true_grad.norm(), f"{name}: {error / true_grad.norm()=}"
 
 
-def rendered_loss(parameters: dict[str, torch.Tensor], camera: PinholeCamera = CAMERA) -> torch.Tensor:
+@pytest.mark.parametrize("masked", [False, True])
+def test_two_views_at_once_equal_one_after_the_other(masked: bool) -> None:
+    """Pictures, losses, and every gradient; the loss of several views is the mean of theirs."""
+    renderer, generator = CpuRenderer(), torch.Generator().manual_seed(7)
+    parameters, background = random_parameters(80, seed=7), torch.tensor([0.2, 0.5, 0.9])
+    cameras = [CAMERA, dataclasses.replace(CAMERA, fx=48.0, cx=25.0)]
+    poses = renderer.place(np.stack([pose(0), pose(1)]))
+    target = torch.randint(0, 256, (2, 3, CAMERA.height, CAMERA.width), generator=generator, dtype=torch.uint8)
+    mask = (torch.rand(2, CAMERA.height, CAMERA.width, generator=generator) > 0.3).float() if masked else None
+
+    def drawn(chosen: list[int]) -> tuple[Rendering, torch.Tensor]:
+        rendering = renderer.render(
+            parameters, [cameras[i] for i in chosen], poses[chosen], sh_degree=3, background=background, with_depth=True
+        )
+        loss = renderer.photometric_loss(
+            rendering.image, target[chosen], None if mask is None else mask[chosen], ssim_weight=0.2
+        )
+        assert rendering.depth is not None
+        return rendering, loss + rendering.depth.mean() + rendering.alpha.mean()
+
+    def taken_gradients() -> dict[str, torch.Tensor]:
+        gradients = {name: tensor.grad.clone() for name, tensor in parameters.items() if tensor.grad is not None}
+        for tensor in parameters.values():
+            tensor.grad = None
+        return gradients
+
+    both, loss = drawn([0, 1])
+    loss.backward()
+    gradients = taken_gradients()
+    single = [drawn([0]), drawn([1])]
+    (0.5 * (single[0][1] + single[1][1])).backward()
+
+    assert loss.item() == pytest.approx(0.5 * (single[0][1] + single[1][1]).item(), rel=1e-6)
+    assert both.means2d.grad is not None
+    for index, (one, _) in enumerate(single):
+        for name in ("image", "alpha", "depth", "means2d", "radii"):
+            assert torch.equal(getattr(both, name)[index], getattr(one, name)[0]), name
+        assert one.means2d.grad is not None
+        torch.testing.assert_close(both.means2d.grad[index], one.means2d.grad[0], rtol=1e-5, atol=1e-9)
+    for name, gradient in taken_gradients().items():
+        assert gradient.abs().max() > 0
+        torch.testing.assert_close(gradients[name], gradient, rtol=1e-4, atol=1e-7)
+
+
+def rendered_loss(parameters: dict[str, torch.Tensor], camera: Camera = CAMERA) -> torch.Tensor:
     weights = torch.rand(3, CAMERA.height, CAMERA.width, generator=torch.Generator().manual_seed(2))
-    rendering = CpuRenderer().render(parameters, camera, pose(), sh_degree=1, background=torch.zeros(3))
+    rendering = CpuRenderer().render(parameters, [camera], pose()[None], sh_degree=1, background=torch.zeros(3))
     return (rendering.image.double() * weights).sum()
 
 
@@ -95,7 +142,7 @@ def test_any_number_of_threads_gives_the_same_bits(num_threads: int) -> None:
     for threads in (1, num_threads):
         parameters = random_parameters(500, seed=3)
         rendering = CpuRenderer(threads).render(
-            parameters, CAMERA, pose(), sh_degree=3, background=torch.ones(3), with_depth=True
+            parameters, [CAMERA], pose()[None], sh_degree=3, background=torch.ones(3), with_depth=True
         )
         assert rendering.depth is not None
         (rendering.image.square().sum() + rendering.alpha.sum() + rendering.depth.sum()).backward()
@@ -111,7 +158,7 @@ def test_what_is_behind_or_broken_is_not_drawn() -> None:
         parameters["means"][1, 0] = float("nan")
         parameters["opacities"][2] = -20.0
         parameters["scales"][3] = float("inf")
-    rendering = CpuRenderer().render(parameters, CAMERA, pose(), sh_degree=0, background=torch.full((3,), 0.25))
+    rendering = CpuRenderer().render(parameters, [CAMERA], pose()[None], sh_degree=0, background=torch.full((3,), 0.25))
     rendering.image.sum().backward()
     assert torch.equal(rendering.image, torch.full_like(rendering.image, 0.25))
     assert (rendering.radii == 0).all()
@@ -129,8 +176,10 @@ def test_an_opaque_near_gaussian_hides_a_far_one() -> None:
     }
     view = torch.eye(4, dtype=torch.float64)
     view[2, 3] = 3.0
-    rendering = CpuRenderer().render(parameters, CAMERA, view, sh_degree=0, background=torch.zeros(3), with_depth=True)
-    center = rendering.image[:, 19, 23]
+    rendering = CpuRenderer().render(
+        parameters, [CAMERA], view[None], sh_degree=0, background=torch.zeros(3), with_depth=True
+    )
+    center = rendering.image[0, :, 19, 23]
     assert center[1] > 0.98 and center[0] < 0.02
     assert rendering.depth is not None
-    assert rendering.depth[19, 23].item() == pytest.approx(3.0, rel=0.01)
+    assert rendering.depth[0, 19, 23].item() == pytest.approx(3.0, rel=0.01)

@@ -1,0 +1,1 @@
+"""Rendering on an NVIDIA GPU with gsplat's kernels."""

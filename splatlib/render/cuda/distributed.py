@@ -1,0 +1,59 @@
+"""Rendering on several GPUs: each holds a share of the Gaussians and draws its own views.
+
+gsplat sends every Gaussian's projection to the GPU whose camera sees it, and the gradients back (Zhao et al., "On
+Scaling Up 3D Gaussian Splatting Training", 2024).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from gsplat import rasterization
+from torch import Tensor
+
+from splatlib.artifacts import Camera
+from splatlib.errors import ConfigError
+from splatlib.render.cuda.fused import EPS_2D, NEAR_PLANE, TILE_PX
+from splatlib.render.cuda.renderer import CudaRenderer
+from splatlib.render.protocol import ParameterDict, Rendering
+
+
+class DistributedRenderer(CudaRenderer):
+    """One process of several, each with one GPU. All must render at the same time, as many views of the same size."""
+
+    name = "gsplat-distributed"
+    has_probe = False
+
+    def render(
+        self,
+        parameters: ParameterDict,
+        cameras: Sequence[Camera],
+        cam_from_world: Tensor,
+        *,
+        sh_degree: int,
+        background: Tensor,
+        with_depth: bool = False,
+        with_probe: bool = False,
+    ) -> Rendering:
+        """As ``Renderer.render``; means2d and radii are of this process's Gaussians in the views of all processes."""
+        lens = self._lens_of(cameras)
+        if lens.distortion:
+            raise ConfigError(
+                "several GPUs cannot train distorted lenses",
+                why="gsplat's distributed rendering projects pinhole cameras only",
+                hint="train on one GPU, or solve the cameras with undistort=true",
+            )
+        picture, alpha, info = rasterization(
+            parameters["means"], parameters["quats"], torch.exp(parameters["scales"]),
+            torch.sigmoid(parameters["opacities"]), torch.cat([parameters["sh0"], parameters["shN"]], dim=1),
+            cam_from_world, lens.intrinsics, lens.width, lens.height, near_plane=NEAR_PLANE, eps2d=EPS_2D,
+            sh_degree=sh_degree, packed=True, tile_size=TILE_PX, distributed=True,
+            rasterize_mode="antialiased" if self.antialiased else "classic",
+        )  # fmt: skip
+        means2d = info["means2d"]
+        if means2d.requires_grad:
+            means2d.retain_grad()
+        # gsplat 1.5.3 refuses backgrounds of packed pictures.
+        image = (picture + (1 - alpha) * background).permute(0, 3, 1, 2)
+        return Rendering(image, alpha[..., 0], None, means2d, info["radii"], gaussian_ids=info["gaussian_ids"])
