@@ -6,19 +6,22 @@ from pathlib import Path
 
 from splatlib.artifacts import SparseScene
 from splatlib.cameras._pycolmap import colmap_errors_translated, cv2, pycolmap
+from splatlib.cameras.lens import beyond_the_renderer
 from splatlib.cameras.scene import cameras_and_views, sparse_points
 from splatlib.errors import CamerasError
 from splatlib.files import digest_of, digest_of_path
+from splatlib.progress import logger
 
 
 def load_colmap(model_directory: str | Path, images_directory: str | Path) -> SparseScene:
-    """Read an undistorted COLMAP model (binary or text) with the pictures where they lie; nothing is copied.
+    """Read a COLMAP model (binary or text) with the pictures where they lie; nothing is copied.
 
-    A mask counts if it lies at ``<images_directory>/../masks/<name>.png``.
+    Cameras keep the distortion that the model gives them, so the pictures are the ones that it was solved from.
+    Training on distorted ones needs a GPU. A mask counts if it lies at ``<images_directory>/../masks/<name>.png``.
 
     Raises:
-        CamerasError: the model cannot be read, holds no registered image, has lens distortion, or a picture is
-            missing or of another size than its camera.
+        CamerasError: the model cannot be read, holds no registered image, has a lens that training does not know, or a
+            picture is missing or of another size than its camera.
     """
     model_directory, images_directory = Path(model_directory), Path(images_directory).resolve()
     if not model_directory.is_dir():
@@ -28,13 +31,6 @@ def load_colmap(model_directory: str | Path, images_directory: str | Path) -> Sp
         model.update_point_3d_errors()
     if not model.num_reg_images():
         raise CamerasError(f"the COLMAP model in {model_directory} holds no registered image")
-    for camera in model.cameras.values():
-        if not camera.is_undistorted():
-            raise CamerasError(
-                f"camera {camera.camera_id} of {model_directory} is of the model {camera.model_name}",
-                why="training wants pinhole cameras without lens distortion",
-                hint="undistort the model first, for instance with `colmap image_undistorter`",
-            )
     masks = images_directory.parent / "masks"
     names = [model.images[image_id].name for image_id in model.reg_image_ids()]
     cameras, views = cameras_and_views(model, frozenset(name for name in names if (masks / f"{name}.png").is_file()))
@@ -52,8 +48,11 @@ def load_colmap(model_directory: str | Path, images_directory: str | Path) -> Sp
         mean_reprojection_error_px=float(model.compute_mean_reprojection_error()),
         mapper="unknown",
         images=str(images_directory),
+        warnings=tuple(beyond_the_renderer(cameras)),
     )
     _check_pictures(scene)
+    for warning in scene.warnings:
+        logger.warning("cameras: %s", warning)
     return scene
 
 
@@ -63,7 +62,7 @@ def _check_pictures(scene: SparseScene) -> None:
         raise CamerasError(
             f"{len(missing)} of {len(scene.views)} pictures of the COLMAP model are not in {scene.images_directory}",
             why=f"the first is {missing[0]}",
-            hint="give the folder of undistorted pictures that belongs to the model",
+            hint="give the folder of pictures that belongs to the model",
         )
     for view in {view.camera_index: view for view in scene.views}.values():
         camera, path = scene.camera(view), scene.image_path(view)
@@ -73,5 +72,5 @@ def _check_pictures(scene: SparseScene) -> None:
             found = "cannot be read" if size is None else f"is {size[0]}x{size[1]}"
             raise CamerasError(
                 f"{path} {found}, its camera in the COLMAP model is {camera.width}x{camera.height}",
-                hint="give the folder of undistorted pictures that belongs to the model",
+                hint="give the folder of pictures that belongs to the model",
             )

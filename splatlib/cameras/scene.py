@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from splatlib.artifacts import PinholeCamera, View
+from splatlib.artifacts import Camera, View
 from splatlib.cameras._pycolmap import pycolmap
+from splatlib.cameras.lens import camera_of
 
 # A point far outside what the cameras move in and look at is a mismatch or the sky; as a Gaussian it would only
 # cost. In distances of the median point from the middle camera.
@@ -27,12 +28,14 @@ class Points:
 
 def cameras_and_views(
     model: pycolmap.Reconstruction, masked: frozenset[str]
-) -> tuple[tuple[PinholeCamera, ...], tuple[View, ...]]:
-    """Pinhole cameras and the registered views, sorted by name.
+) -> tuple[tuple[Camera, ...], tuple[View, ...]]:
+    """The cameras in use with their distortion, and the registered views sorted by name.
 
     Args:
-        model: all its cameras are undistorted.
         masked: names of pictures that have a mask.
+
+    Raises:
+        CamerasError: a lens is of a model that training does not know.
     """
     images = sorted((model.images[image_id] for image_id in model.reg_image_ids()), key=lambda image: image.name)
     used = sorted({image.camera_id for image in images})
@@ -46,18 +49,7 @@ def cameras_and_views(
         )
         for image in images
     ]
-    return tuple(map(_pinhole, cameras)), tuple(views)
-
-
-def _pinhole(camera: pycolmap.Camera) -> PinholeCamera:
-    return PinholeCamera(
-        width=int(camera.width),
-        height=int(camera.height),
-        fx=float(camera.focal_length_x),
-        fy=float(camera.focal_length_y),
-        cx=float(camera.principal_point_x),
-        cy=float(camera.principal_point_y),
-    )
+    return tuple(map(camera_of, cameras)), tuple(views)
 
 
 def sparse_points(model: pycolmap.Reconstruction, views: tuple[View, ...]) -> Points:

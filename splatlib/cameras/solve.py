@@ -1,14 +1,15 @@
-"""The third stage: frames in, cameras, points and undistorted pictures out."""
+"""The third stage: frames in, cameras, points and the pictures to train on out."""
 
 from __future__ import annotations
 
 from splatlib.artifacts import FrameSet, MaskSet, SparseScene
 from splatlib.cameras._pycolmap import colmap_errors_translated, colmap_logged
 from splatlib.cameras.features import write_features
+from splatlib.cameras.lens import beyond_the_renderer
 from splatlib.cameras.mapping import Mapped, map_frames, refine_principal_points
 from splatlib.cameras.pairs import choose_method, choose_pairs, match_pairs
 from splatlib.cameras.scene import cameras_and_views, sparse_points
-from splatlib.cameras.undistort import undistort
+from splatlib.cameras.undistort import take_as_they_are, undistort
 from splatlib.config import CamerasConfig
 from splatlib.errors import CamerasError, TooFewRegisteredError
 from splatlib.progress import logger
@@ -22,11 +23,13 @@ _NAMED_IN_WARNING = 5
 def solve_cameras(
     frames: FrameSet, ws: Workspace, config: CamerasConfig = _DEFAULT, masks: MaskSet | None = None
 ) -> SparseScene:
-    """Find each frame's camera by structure from motion (COLMAP), and undistort the frames for training.
+    """Find each frame's camera by structure from motion (COLMAP), and make the pictures to train on.
 
     SIFT features by OpenCV; matching, mapping and bundle adjustment by pycolmap. How pairs are chosen is said in
     ``splatlib.cameras.pairs``, which mapper is used in ``splatlib.cameras.mapping``, what undistortion crops in
-    ``splatlib.cameras.undistort``. The scene's scale, orientation and origin are arbitrary.
+    ``splatlib.cameras.undistort``. With ``config.undistort`` off the pictures stay as they are and the cameras keep
+    their lens distortion, which training can draw on a GPU only. The scene's scale, orientation and origin are
+    arbitrary.
 
     With one seed a result repeats but for its last digits: COLMAP's threads add up in the order they finish.
 
@@ -34,7 +37,7 @@ def solve_cameras(
         frames: what to solve for.
         ws: where to work.
         config: how.
-        masks: features lie only where these are not 0; they are undistorted too, for training.
+        masks: features lie only where these are not 0; they go the way of the pictures, for training.
 
     Raises:
         TooFewRegisteredError: fewer than ``min_registered`` of the frames found their place, and ``allow_partial``
@@ -68,11 +71,16 @@ def solve_cameras(
         sparse.mkdir(parents=True)
         with colmap_errors_translated("writing the model"):
             model.write(sparse)
-        pinhole = undistort(model, frames, masks, directory / "undistorted")
+        pictures = "undistorted" if config.undistort else "distorted"
+        if config.undistort:
+            trained_on = undistort(model, frames, masks, directory / pictures)
+        else:
+            take_as_they_are(model, frames, masks, directory / pictures)
+            trained_on = model
         masked = frozenset(masks.names) if masks is not None else frozenset()
-        cameras, views = cameras_and_views(pinhole, masked)
-        points = sparse_points(pinhole, views)
-        warnings = (*mapped.notes, *_warnings(mapped, frames))
+        cameras, views = cameras_and_views(trained_on, masked)
+        points = sparse_points(trained_on, views)
+        warnings = (*mapped.notes, *_warnings(mapped, frames), *beyond_the_renderer(cameras))
         for warning in warnings:
             logger.warning("cameras: %s", warning)
         scene = SparseScene(
@@ -86,6 +94,7 @@ def solve_cameras(
             num_frames=len(frames),
             mean_reprojection_error_px=float(model.compute_mean_reprojection_error()),
             mapper=mapped.mapper,
+            images=f"{pictures}/images",
             warnings=warnings,
         )
         scene.save_arrays()

@@ -1,9 +1,11 @@
-"""Undistorted pictures, masks and COLMAP model, for training with a pinhole camera.
+"""Pictures and masks for training: undistorted, with COLMAP's model moved along, or as they were taken.
 
-As COLMAP's undistorter with ``blank_pixels=0`` does, the pinhole picture is the largest one that holds no pixel from
-outside the original: edges that a lens bends inwards are cropped, and there is no black border. The focal length and
-the principal point's relative place stay, so pixels keep about their size. Where a lens has no distortion terms the
-pictures are taken as they are, without another JPEG compression.
+Undistorted, for training with a pinhole camera: as COLMAP's undistorter with ``blank_pixels=0`` does, the pinhole
+picture is the largest one that holds no pixel from outside the original: edges that a lens bends inwards are cropped,
+and there is no black border. The focal length and the principal point's relative place stay, so pixels keep about their
+size. Where a lens has no distortion terms the pictures are taken as they are, without another JPEG compression.
+
+As they were taken, for renderers that draw distorted lenses: nothing is cropped or resampled.
 """
 
 from __future__ import annotations
@@ -18,10 +20,13 @@ import numpy.typing as npt
 
 from splatlib.artifacts import FrameSet, MaskSet
 from splatlib.cameras._pycolmap import colmap_errors_translated, cv2, num_threads, pycolmap
+from splatlib.cameras.lens import distortion_of
 from splatlib.errors import CamerasError
 from splatlib.progress import bar
 
 JPEG_QUALITY = 97
+# How far from itself a keypoint may come back, unprojected and projected again.
+_MAX_RETURN_PX = 0.5
 
 # Source position of each target pixel as cv2.remap wants it: [H, W] x and [H, W] y, pixel centres at integers.
 Remap = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
@@ -69,32 +74,60 @@ def undistort(
     return pinhole
 
 
+def take_as_they_are(model: pycolmap.Reconstruction, frames: FrameSet, masks: MaskSet | None, directory: Path) -> None:
+    """Put the registered frames' pictures and masks under ``images/`` and ``masks/`` of ``directory``, byte for byte:
+    as hard links where the file system has them, else as copies."""
+    (directory / "images").mkdir(parents=True)
+    if masks is not None:
+        (directory / "masks").mkdir()
+    for image_id in sorted(model.reg_image_ids()):
+        name = model.images[image_id].name
+        _link_or_copy(frames.images_directory / name, directory / "images" / name)
+        mask_path = masks.mask_path(name) if masks is not None else None
+        if mask_path is not None:
+            _link_or_copy(mask_path, directory / "masks" / f"{name}.png")
+
+
 def _pinhole_model(model: pycolmap.Reconstruction) -> tuple[pycolmap.Reconstruction, dict[int, Remap | None]]:
     """A copy whose cameras are PINHOLE and whose keypoints are moved accordingly; None: pictures stay as they are."""
     pinhole = pycolmap.Reconstruction(model)
     remaps: dict[int, Remap | None] = {}
     for camera_id, camera in model.cameras.items():
         target = _pinhole_camera(camera)
-        remaps[camera_id] = None if camera.is_undistorted() else _remap(camera, target)
+        remaps[camera_id] = None if distortion_of(camera) is None else _remap(camera, target)
         place = pinhole.cameras[camera_id]
         place.model, place.width, place.height = target.model, target.width, target.height
         place.params = list(target.params)
     for image_id in model.reg_image_ids():
         image = model.images[image_id]
         camera, target = model.cameras[image.camera_id], pinhole.cameras[image.camera_id]
-        if camera.is_undistorted():
+        if remaps[image.camera_id] is None:
             continue
         keypoints = np.array([point.xy for point in image.points2D], np.float64).reshape(-1, 2)
         rays = np.asarray(camera.cam_from_img(keypoints))
         moved = rays * (target.focal_length_x, target.focal_length_y)
         moved += (target.principal_point_x, target.principal_point_y)
-        for point, xy in zip(pinhole.images[image_id].points2D, moved, strict=True):
-            point.xy = xy
+        # COLMAP returns rays of its own making for what a fisheye lens sees at 90 degrees or more.
+        returned = np.asarray(camera.img_from_cam(np.column_stack([rays, np.ones(len(rays))]))).reshape(-1, 2)
+        in_front = np.linalg.norm(returned - keypoints, axis=1) < _MAX_RETURN_PX
+        for index, xy in enumerate(moved):
+            if in_front[index]:
+                pinhole.images[image_id].points2D[index].xy = xy
+            else:
+                _forget_keypoint(pinhole, image_id, index)
     return pinhole, remaps
 
 
+def _forget_keypoint(model: pycolmap.Reconstruction, image_id: int, index: int) -> None:
+    """One that no pinhole picture can show. Its number stays, so that the others keep theirs."""
+    point = model.images[image_id].points2D[index]
+    if point.has_point3D():
+        model.delete_observation(image_id, index)
+    point.xy = (0.0, 0.0)
+
+
 def _pinhole_camera(camera: pycolmap.Camera) -> pycolmap.Camera:
-    if not camera.is_undistorted():
+    if distortion_of(camera) is not None:
         return pycolmap.undistort_camera(pycolmap.UndistortCameraOptions(blank_pixels=0.0), camera)
     return pycolmap.Camera(
         camera_id=camera.camera_id,

@@ -14,12 +14,15 @@ import pytest
 
 from splatlib.artifacts import FrameSet, MaskSet, SparseScene
 from splatlib.cameras import load_colmap, solve_cameras
+from splatlib.cameras._pycolmap import pycolmap
 from splatlib.cameras.accuracy import center_errors_percent, read_transforms, relative_rotation_errors_deg
+from splatlib.cameras.undistort import undistort
 from splatlib.capture import extract_frames
 from splatlib.config import CamerasConfig
 from splatlib.errors import CamerasError, TooFewRegisteredError
 from splatlib.workspace import Workspace
-from tests.unit.cameras.conftest import Solved
+from tests.lens_reference import project
+from tests.unit.cameras.conftest import FisheyeCapture, Solved
 from tests.unit.cameras.made_frames import frame_set, noise
 
 
@@ -101,8 +104,6 @@ def test_colmap_reads_the_undistorted_model_as_a_scene_of_its_own(solved: Solved
 
 def test_load_colmap_refuses_what_training_cannot_use(solved: Solved, tmp_path: Path) -> None:
     directory = solved.scene.directory
-    with pytest.raises(CamerasError, match="lens distortion"):
-        load_colmap(directory / "sparse" / "0", solved.frames.images_directory)
     with pytest.raises(CamerasError, match=r"pictures of the COLMAP model are not in"):
         load_colmap(directory / "undistorted" / "sparse", tmp_path)
     with pytest.raises(CamerasError, match=r"its camera in the COLMAP model is"):
@@ -111,6 +112,71 @@ def test_load_colmap_refuses_what_training_cannot_use(solved: Solved, tmp_path: 
         load_colmap(tmp_path, tmp_path)
     with pytest.raises(CamerasError, match="not a folder"):
         load_colmap(tmp_path / "nothing", tmp_path)
+
+
+def test_load_colmap_refuses_a_lens_that_training_does_not_know(solved: Solved, tmp_path: Path) -> None:
+    model = pycolmap.Reconstruction(solved.scene.directory / "undistorted" / "sparse")
+    for camera in model.cameras.values():
+        camera.model, camera.params = pycolmap.CameraModelId.FOV, [*camera.params, 0.4]
+    model.write(tmp_path)
+    with pytest.raises(CamerasError, match="of COLMAP's model FOV"):
+        load_colmap(tmp_path, solved.scene.images_directory)
+
+
+def test_load_colmap_keeps_the_distortion_of_the_model_as_it_was_solved(solved: Solved) -> None:
+    model = pycolmap.Reconstruction(solved.scene.directory / "sparse" / "0")
+    scene = load_colmap(solved.scene.directory / "sparse" / "0", solved.frames.images_directory)
+    assert len(scene.cameras) == 1 and scene.image_path(scene.views[0]).is_file()
+    (theirs,), ours = model.cameras.values(), scene.cameras[0]
+    assert ours.distortion is not None and ours.distortion.model == "radial_tangential"
+    assert [ours.fx, ours.fy, ours.cx, ours.cy] == list(theirs.params[:4])
+    assert [*ours.distortion.radial[:2], *ours.distortion.tangential] == list(theirs.params[4:])
+    assert reprojection_error_px(model, scene) == pytest.approx(model.compute_mean_reprojection_error(), rel=1e-3)
+
+
+def test_a_fisheye_capture_is_solved_and_its_pictures_are_taken_as_they_are(
+    fisheye: FisheyeCapture, workspace: Workspace
+) -> None:
+    scene = solve_cameras(fisheye.frames, workspace, CamerasConfig(camera_model="OPENCV_FISHEYE", undistort=False))
+    assert len(scene.views) == len(fisheye.frames) and scene.warnings == ()
+    estimated = np.array([view.cam_from_world for view in scene.views])
+    assert np.median(relative_rotation_errors_deg(estimated, fisheye.cam_from_world)) < 0.15
+    assert np.median(center_errors_percent(estimated, fisheye.cam_from_world)) < 0.15
+    (camera,) = scene.cameras
+    assert camera.distortion is not None and camera.distortion.model == "fisheye"
+    # The lens as a whole, not each of its coefficients, which make up for one another.
+    u, v = np.meshgrid(np.linspace(-0.8, 0.8, 9), np.linspace(-0.6, 0.6, 7))
+    directions = np.stack([u.ravel(), v.ravel(), np.ones(u.size)], axis=-1)
+    np.testing.assert_allclose(project(camera, directions), project(fisheye.camera, directions), atol=1.5)
+    model = pycolmap.Reconstruction(scene.directory / "sparse" / "0")
+    assert reprojection_error_px(model, scene) == pytest.approx(scene.mean_reprojection_error_px, rel=1e-3)
+
+    assert scene.images_directory == scene.directory / "distorted" / "images"
+    assert not (scene.directory / "undistorted").exists()
+    for view, frame in zip(scene.views, fisheye.frames.frames, strict=True):
+        assert scene.image_path(view).read_bytes() == fisheye.frames.image_path(frame).read_bytes()
+    loaded = workspace.scene
+    assert loaded is not None and loaded.cameras == scene.cameras and hash(loaded.cameras[0]) == hash(camera)
+
+    # The same capture, undistorted, sees the same world through a pinhole.
+    pinhole = undistort(model, fisheye.frames, None, scene.directory / "undistorted")
+    assert {camera.model_name for camera in pinhole.cameras.values()} == {"PINHOLE"}
+    pinhole.update_point_3d_errors()
+    assert pinhole.compute_mean_reprojection_error() < 2 * scene.mean_reprojection_error_px
+
+
+def reprojection_error_px(model: pycolmap.Reconstruction, scene: SparseScene) -> float:
+    """Mean over the points of the mean distance of COLMAP's keypoints from where our cameras see the points."""
+    image_named = {model.images[image_id].name: model.images[image_id] for image_id in model.reg_image_ids()}
+    errors: dict[int, list[float]] = {}
+    for view in scene.views:
+        seen = [point for point in image_named[view.name].points2D if point.has_point3D()]
+        xyz = np.array([model.points3D[point.point3D_id].xyz for point in seen])
+        in_camera = xyz @ view.cam_from_world[:3, :3].T + view.cam_from_world[:3, 3]
+        off = np.linalg.norm(project(scene.camera(view), in_camera) - [point.xy for point in seen], axis=1)
+        for point, error in zip(seen, off, strict=True):
+            errors.setdefault(point.point3D_id, []).append(float(error))
+    return float(np.mean([np.mean(of_point) for of_point in errors.values()]))
 
 
 def test_the_global_mapper_and_sequential_pairs_solve_it_too(solved: Solved, workspace: Workspace) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from splatlib.artifacts import MaskSet
 from splatlib.cameras._pycolmap import pycolmap
-from splatlib.cameras.undistort import undistort
+from splatlib.cameras.undistort import take_as_they_are, undistort
 from tests.unit.cameras.made_frames import frame_set
 
 # Barrel distortion bends the picture's edges inwards: without a crop there would be black corners.
@@ -94,3 +94,43 @@ def test_pictures_of_a_pinhole_lens_are_not_compressed_again(tmp_path: Path) -> 
     assert pinhole.cameras[1].model_name == "PINHOLE"
     before = (frames.images_directory / "000001.png").read_bytes()
     assert (tmp_path / "undistorted" / "images" / "000001.png").read_bytes() == before
+
+
+def test_pictures_and_masks_as_they_were_taken_are_the_same_bytes(tmp_path: Path) -> None:
+    camera = pycolmap.Camera(camera_id=1, model="OPENCV", width=320, height=240, params=LENSES["barrel"][1])
+    noise = np.random.default_rng(0).integers(0, 256, (2, 240, 320, 3), np.uint8)
+    frames = frame_set(tmp_path / "frames", list(noise))
+    (tmp_path / "masks").mkdir()
+    cv2.imwrite(str(tmp_path / "masks" / "000001.png.png"), noise[0, ..., 0])
+    masks = MaskSet(directory=tmp_path / "masks", backend="folder", names=("000001.png",), mean_coverage=0.5)
+    model = model_of(camera, np.array([[0.1, 0.0, 1.0]]), "000001.png")
+    target = tmp_path / "distorted"
+    take_as_they_are(model, frames, masks, target)
+    assert (target / "images" / "000001.png").read_bytes() == frames.image_path(frames.frames[0]).read_bytes()
+    assert (target / "masks" / "000001.png.png").read_bytes() == (tmp_path / "masks" / "000001.png.png").read_bytes()
+    # the second frame was not registered
+    assert [path.name for path in (target / "images").iterdir()] == ["000001.png"]
+
+
+def test_what_a_fisheye_sees_beside_itself_is_not_in_the_pinhole_model(tmp_path: Path) -> None:
+    """A lens of more than 180 degrees: a keypoint at 95 degrees has no place in any pinhole picture."""
+    camera = pycolmap.Camera(
+        camera_id=1,
+        model="OPENCV_FISHEYE",
+        width=320,
+        height=240,
+        params=[90.0, 90.0, 160.0, 120.0, 0.0, 0.0, 0.0, 0.0],
+    )
+    points = np.array([[0.3, 0.2, 1.0], [-0.4, 0.1, 1.0], [0.9, 0.0, 1.0]])
+    model = model_of(camera, points, "000001.png")
+    model.images[1].points2D[2].xy = (160 + 90 * np.radians(95), 120.0)
+    frames = frame_set(tmp_path / "frames", [np.full((240, 320, 3), 200, np.uint8)])
+    pinhole = undistort(model, frames, None, tmp_path / "undistorted")
+    target, keypoints = pinhole.cameras[1], pinhole.images[1].points2D
+    assert target.model_name == "PINHOLE"
+    expected = points[:2, :2] * (target.focal_length_x, target.focal_length_y)
+    expected += (target.principal_point_x, target.principal_point_y)
+    np.testing.assert_allclose([keypoints[0].xy, keypoints[1].xy], expected, atol=1e-3)
+    assert np.isfinite(keypoints[2].xy).all() and not keypoints[2].has_point3D()
+    written = cv2.imread(str(tmp_path / "undistorted" / "images" / "000001.png"))
+    assert written is not None and written.min() > 195  # no pixel from outside the picture
