@@ -40,6 +40,9 @@ SECTIONS = {
 }
 
 
+KINDS = ("cpu", "cuda")
+
+
 def main() -> None:
     print(HEAD)
     print(table("Job", Job, [name for name in Job.model_fields if name not in SECTIONS]))
@@ -78,16 +81,25 @@ def values(schema: dict[str, Any]) -> str:
 
 
 def presets() -> str:
-    """What each training preset sets."""
+    """What each training preset sets on a CPU and on a GPU."""
     rows = [
         "## Presets of `train`\n",
+        "What a field that is left out (`null`) becomes: on a CPU / on a GPU.\n",
         f"| field | {' | '.join(TRAIN_PRESETS)} |",
         f"|---|{'---|' * len(TRAIN_PRESETS)}",
     ]
-    for name in next(iter(TRAIN_PRESETS.values())):
-        cells = (f"{preset[name]:,}" for preset in TRAIN_PRESETS.values())
-        rows.append(f"| `{name}` | {' | '.join(cells)} |")
+    resolved = {
+        preset: [TrainConfig.from_dict({"preset": preset}).resolved(kind) for kind in KINDS] for preset in TRAIN_PRESETS
+    }
+    for name, field in TrainConfig.model_fields.items():
+        if field.default is None:
+            cells = [[cell(getattr(config, name)) for config in configs] for configs in resolved.values()]
+            rows.append(f"| `{name}` | {' | '.join(' / '.join(dict.fromkeys(pair)) for pair in cells)} |")
     return "\n".join(rows) + "\n"
+
+
+def cell(value: int | str) -> str:
+    return f"`{value}`" if isinstance(value, str) else f"{value:,}"
 
 
 if __name__ == "__main__":

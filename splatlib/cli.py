@@ -20,7 +20,7 @@ from splatlib.artifacts import Artifact, ExportBundle, FrameSet, MaskSet, Sparse
 from splatlib.config import Job
 from splatlib.errors import ArtifactError, ConfigError, SplatlibError
 from splatlib.parameters import default_out
-from splatlib.pipeline import Reconstruction, reconstruct
+from splatlib.pipeline import Reconstruction, reconstruct, together
 from splatlib.widgets.display import describe
 from splatlib.workspace import Workspace
 
@@ -59,7 +59,8 @@ def run(
     capture: Annotated[str | None, typer.Argument(help="video file, folder of photos, or zip of photos")] = None,
     *,
     out: Annotated[Path | None, typer.Option(help="workspace (default: runs/NAME-OF-CAPTURE)")] = None,
-    preset: Annotated[str | None, typer.Option(help="of training: preview or balanced")] = None,
+    preset: Annotated[str | None, typer.Option(help="of training: preview, balanced, high or reference")] = None,
+    device: Annotated[str | None, typer.Option(help="to train on: auto, cpu or cuda (default: auto)")] = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="FIELD=VALUE", help="e.g. train.steps=500; `splat schema` lists the fields"),
@@ -72,21 +73,28 @@ def run(
 ) -> None:
     """Reconstruct a capture. What is done already and unchanged is reused."""
     with _errors_told(out):
-        settings: dict[str, object] = {"capture": capture, "train.preset": preset, "run": name}
-        settings["cameras.allow_partial"] = allow_partial or None
+        settings: dict[str, object] = {
+            "capture": capture,
+            "train.preset": preset,
+            "train.device": device,
+            "run": name,
+            "cameras.allow_partial": allow_partial or None,
+        }
         base = _read_job(job) if job else Job(capture=_required(capture))
         chosen = base.with_overrides({field: value for field, value in settings.items() if value is not None})
         chosen = chosen.with_overrides(overrides or [])
         out = out or default_out(chosen.capture)
-    with _errors_told(out):
-        _tell(reconstruct(chosen, out))
+    with _errors_told(out), together() as leads:
+        if leads:
+            _tell(reconstruct(chosen, out))
 
 
 @app.command()
 def resume(directory: WorkspaceArgument) -> None:
     """Go on with a run that was interrupted, or repeat one after its capture changed."""
-    with _errors_told(directory):
-        _tell(reconstruct(Workspace.open(directory).load_job(), directory))
+    with _errors_told(directory), together() as leads:
+        if leads:
+            _tell(reconstruct(Workspace.open(directory).load_job(), directory))
 
 
 @app.command()

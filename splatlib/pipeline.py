@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gc
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -65,11 +68,14 @@ def reconstruct(job: Job, ws: Workspace | str | Path) -> Reconstruction:
     from splatlib.capture import extract_frames
     from splatlib.export import export_splat
     from splatlib.masks import mask_frames
+    from splatlib.render.device import choose_device
     from splatlib.report import write_report
     from splatlib.train import train_splat
 
     job = _with_absolute_paths(job)
     ws = ws if isinstance(ws, Workspace) else Workspace(ws)
+    if job.train.device == "cuda" and ws.splat(job.run) is None:
+        choose_device("cuda")  # a GPU that is not there is told now, not after an hour of structure from motion
     ws.save_job(job)
     logger.info("reconstructing %s in %s", job.capture, ws.root)
 
@@ -86,6 +92,27 @@ def reconstruct(job: Job, ws: Workspace | str | Path) -> Reconstruction:
     result = Reconstruction(frames, masks, scene, splat, exports, ws.report_html_path, ws.report_json_path)
     logger.info("report: %s", result.report_html)
     return result
+
+
+@contextlib.contextmanager
+def together() -> Iterator[bool]:
+    """Around the work of one command: whether this process is the one to do it.
+
+    Under ``torchrun`` every process but the first only trains along when the first one calls, and leaves with it.
+    """
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield True
+        return
+    from splatlib.train import distributed
+
+    if distributed.rank() > 0:
+        distributed.serve()
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        distributed.dismiss()
 
 
 def _masks_of_capture(frames: FrameSet) -> MasksConfig | None:

@@ -155,5 +155,6 @@ def made_splat(ws: Workspace, sample: Sample, scene: SparseScene, *, run: str = 
             num_gaussians=len(gaussians),
             sh_degree=gaussians.sh_degree,
             held_out=tuple(held_out),
+            settings=TrainConfig().resolved("cpu").to_dict(),
         )
         return stage.finish(splat)

@@ -48,6 +48,7 @@ class Run:
             masks = None  # made, but these cameras were solved without them
             del records["masks"]
         configs = {stage: record["config"] for stage, record in records.items()}
+        configs["train"] = splat.settings or configs["train"]  # with the preset's values
         return cls(ws, name, frames, masks, scene, splat, exports, configs, records["train"]["versions"])
 
     @property

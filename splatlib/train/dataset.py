@@ -12,27 +12,59 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from splatlib.artifacts import PinholeCamera, SparseScene, View
+from splatlib.artifacts import Camera, SparseScene, View
 from splatlib.errors import TrainingError
 from splatlib.progress import bar
 from splatlib.render.cpu.threads import available_cpus
+from splatlib.render.protocol import Renderer
+from splatlib.train.checks import require_sound_cameras
+from splatlib.train.pictures import PictureStore, create_store
 
 
 @dataclass(frozen=True)
-class TrainingView:
-    """A view at one resolution.
+class ViewBatch:
+    """C views of one size, drawn together.
 
     Attributes:
-        target: [3, H, W] uint8 RGB on the training device.
-        mask: [H, W] float32, 0 = ignore, or None.
-        cam_from_world: [4, 4] float64 on the CPU.
+        indices: which views of the level.
+        target: [C, 3, H, W] uint8 RGB on the training device.
+        mask: [C, H, W] float32, 0 = ignore, or None if every pixel of all counts.
+        cam_from_world: [C, 4, 4] as the renderer placed it.
     """
 
-    name: str
-    camera: PinholeCamera
+    indices: tuple[int, ...]
+    names: tuple[str, ...]
+    cameras: tuple[Camera, ...]
     cam_from_world: Tensor
     target: Tensor
     mask: Tensor | None
+
+
+class Level:
+    """All views at one resolution."""
+
+    def __init__(
+        self, names: Sequence[str], cameras: Sequence[Camera], cam_from_world: Tensor, pictures: PictureStore
+    ) -> None:
+        self.names, self.cameras, self.cam_from_world = tuple(names), tuple(cameras), cam_from_world
+        self.pictures = pictures
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def batch(self, indices: Sequence[int]) -> ViewBatch:
+        """Views of one size and lens model."""
+        target, mask = self.pictures.get(indices)
+        if len(indices) == 1:
+            poses = self.cam_from_world[indices[0] : indices[0] + 1]
+        else:
+            poses = torch.stack([self.cam_from_world[i] for i in indices])
+        names, cameras = tuple(self.names[i] for i in indices), tuple(self.cameras[i] for i in indices)
+        return ViewBatch(tuple(indices), names, cameras, poses, target, mask)
+
+    def prefetch(self, indices: Sequence[int]) -> None:
+        """Say which views come next, so that they are on their way."""
+        self.pictures.prefetch(indices)
 
 
 def split_held_out(views: Sequence[View], every: int) -> tuple[list[View], list[View]]:
@@ -47,50 +79,83 @@ class ViewPyramid:
     """Views at several resolutions.
 
     Each level is scaled down from the next finer one by averaging, so that a coarse picture is what a coarse
-    camera would see. Raises TrainingError if a picture or mask cannot be read.
+    camera would see.
+
+    Raises:
+        TrainingError: a camera or pose makes no sense, the pictures fit into no memory, or a picture or mask cannot be
+            read or has another size than its camera. A picture that was exchanged for another of the same size is not
+            noticed: a scene keeps no digest of each picture.
     """
 
     def __init__(
-        self, scene: SparseScene, views: Sequence[View], long_sides_px: Sequence[int], device: torch.device
+        self, scene: SparseScene, views: Sequence[View], long_sides_px: Sequence[int], renderer: Renderer
     ) -> None:
-        self.levels: dict[int, list[TrainingView]] = {px: [] for px in long_sides_px}
-        self._scene, self._device = scene, device
-        descending = sorted(self.levels, reverse=True)
+        require_sound_cameras(scene, views)
+        descending = sorted(set(long_sides_px), reverse=True)
+        self.levels: dict[int, Level] = {}
+        poses = renderer.place(np.array([view.cam_from_world for view in views]).reshape(-1, 4, 4))
+        stores = {}
+        for px in descending:
+            cameras = [camera_at(scene.camera(view), px) for view in views]
+            sizes = [(camera.width, camera.height) for camera in cameras]
+            stores[px] = create_store(sizes, [view.has_mask for view in views], renderer.device)
+            self.levels[px] = Level([view.name for view in views], cameras, poses, stores[px])
+
+        def load(index: int) -> None:
+            for px, picture, mask in scaled_pictures(scene, views[index], descending):
+                stores[px].put(index, picture, mask)
+
         with ThreadPoolExecutor(available_cpus()) as executor, bar(len(views), "pictures", "img") as progress:
-            for per_level in executor.map(lambda view: self._load(view, descending), views):
-                for px, level in zip(descending, per_level, strict=True):
-                    self.levels[px].append(level)
+            for _ in executor.map(load, range(len(views))):
                 progress.update()
 
     def __len__(self) -> int:
         return len(next(iter(self.levels.values())))
 
-    def _load(self, view: View, long_sides_px: Sequence[int]) -> list[TrainingView]:
-        image = cv2.cvtColor(_read(self._scene.image_path(view), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
-        mask_path = self._scene.mask_path(view)
-        mask = _read(mask_path, cv2.IMREAD_GRAYSCALE) if mask_path else None
-        levels = []
-        for px in long_sides_px:
-            camera = camera_at(self._scene.camera(view), px)
-            size = (camera.width, camera.height)
-            if (image.shape[1], image.shape[0]) != size:
-                image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-                mask = None if mask is None else cv2.resize(mask, size, interpolation=cv2.INTER_AREA)
-            target = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))).to(self._device)
-            # A pixel that is partly outside the mask would teach a mixture: only whole pixels count.
-            whole = None if mask is None else torch.from_numpy((mask >= 250).astype(np.float32)).to(self._device)
-            levels.append(TrainingView(view.name, camera, torch.from_numpy(view.cam_from_world), target, whole))
-        return levels
+    @property
+    def cameras(self) -> tuple[Camera, ...]:
+        """Of every view, at the finest level."""
+        return self.levels[max(self.levels)].cameras
 
 
-def _read(path: Path, flags: int) -> cv2.typing.MatLike:
-    picture = cv2.imread(str(path), flags)
+def scaled_pictures(
+    scene: SparseScene, view: View, long_sides_px: Sequence[int]
+) -> list[tuple[int, np.ndarray, np.ndarray | None]]:
+    """(long side, picture [H, W, 3] uint8 RGB, mask [H, W] uint8 or None), from the finest to the coarsest."""
+    camera, mask_path = scene.camera(view), scene.mask_path(view)
+    image = cv2.cvtColor(_read(scene.image_path(view), cv2.IMREAD_COLOR, camera), cv2.COLOR_BGR2RGB)
+    mask = _read(mask_path, cv2.IMREAD_GRAYSCALE, camera) if mask_path else None
+    levels = []
+    for px in long_sides_px:
+        at = camera_at(camera, px)
+        size = (at.width, at.height)
+        if (image.shape[1], image.shape[0]) != size:
+            image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+            mask = None if mask is None else cv2.resize(mask, size, interpolation=cv2.INTER_AREA)
+        levels.append((px, image, mask))
+    return levels
+
+
+def _read(path: Path, flags: int, camera: Camera) -> np.ndarray:
+    """A picture or mask of the camera's size. Raises TrainingError."""
+    picture = cv2.imread(str(path), flags | cv2.IMREAD_IGNORE_ORIENTATION)
     if picture is None:
-        raise TrainingError(f"cannot read {path}", hint="solve the cameras again: its pictures or masks are gone")
-    return picture
+        raise TrainingError(
+            f"cannot read {path}",
+            why="the file is damaged or no picture" if path.is_file() else "the file is gone",
+            hint="solve the cameras again, or put the file back",
+        )
+    height, width = picture.shape[:2]
+    if (width, height) != (camera.width, camera.height):
+        raise TrainingError(
+            f"{path} is {width}x{height}, its camera {camera.width}x{camera.height}",
+            why="the file was changed after its camera was solved",
+            hint="solve the cameras again, or put the file back",
+        )
+    return np.asarray(picture)
 
 
-def camera_at(camera: PinholeCamera, long_side_px: int) -> PinholeCamera:
+def camera_at(camera: Camera, long_side_px: int) -> Camera:
     """The camera of a picture scaled so that its long side has at most so many pixels."""
     scale = min(1.0, long_side_px / max(camera.width, camera.height))
     return camera.scaled_to(max(1, round(camera.width * scale)), max(1, round(camera.height * scale)))

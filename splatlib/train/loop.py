@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import torch
+from torch import Tensor
 
-from splatlib.config import TrainConfig
+from splatlib.config import ResolvedTrainConfig
 from splatlib.gaussians import Gaussians
 from splatlib.render.protocol import Renderer, Rendering, gaussians_from_parameters, parameters_from_gaussians
-from splatlib.train.dataset import TrainingView, ViewPyramid
+from splatlib.train.corrections import Corrections, error_map
+from splatlib.train.dataset import Level, ViewBatch, ViewPyramid
+from splatlib.train.order import ViewOrder
 from splatlib.train.schedule import Schedule
 from splatlib.train.strategies import create_strategy
 
@@ -19,17 +21,24 @@ class Trainer:
     """Parameters, optimisers and the random state of one training; ``step`` moves all of them by one step."""
 
     def __init__(
-        self, config: TrainConfig, schedule: Schedule, renderer: Renderer, views: ViewPyramid, start: Gaussians
+        self,
+        config: ResolvedTrainConfig,
+        schedule: Schedule,
+        renderer: Renderer,
+        views: ViewPyramid,
+        start: Gaussians,
+        order: ViewOrder | None = None,
     ) -> None:
         self.config, self.schedule, self.renderer, self.views = config, schedule, renderer, views
         self.step_index = 0
         tensors = parameters_from_gaussians(start, renderer.device)
         self.parameters = {name: torch.nn.Parameter(tensor) for name, tensor in tensors.items()}
         self.optimizers = renderer.optimizers(self.parameters, schedule.learning_rates(0))
-        self.strategy = create_strategy(config, schedule)
-        self._order = np.random.default_rng(config.seed)
-        self._queue: list[int] = []
-        self._generator = torch.Generator().manual_seed(config.seed)
+        self.strategy = create_strategy(config, schedule, renderer, views.cameras)
+        self.corrections = Corrections(config, views, schedule.scene_extent, renderer.device)
+        self._order = order or ViewOrder(views.cameras, config.seed)
+        self._generator = torch.Generator(renderer.device).manual_seed(config.seed)
+        self._plain_background = torch.full((3,), float(config.background == "white"), device=renderer.device)
 
     @property
     def num_gaussians(self) -> int:
@@ -43,48 +52,73 @@ class Trainer:
         """A copy on the CPU."""
         return gaussians_from_parameters(self.parameters)
 
-    def step(self) -> torch.Tensor:
-        """One optimisation step on one view; returns the loss, which nobody has waited for yet."""
+    def step(self) -> Tensor:
+        """One optimisation step on one or several views; returns the loss, which nobody has waited for yet."""
         step = self.step_index
-        view = self._next_view(self.schedule.long_side_px(step))
+        views = self.corrections.placed(self._next_views(step))
         for name, rate in self.schedule.learning_rates(step).items():
             self.optimizers[name].param_groups[0]["lr"] = rate
-        rendering = self.render(view, self.schedule.sh_degree(step), self._background())
-        loss, _ = self.renderer.photometric_loss(rendering.image, view.target, view.mask, self.config.ssim_weight)
-        loss.backward()
-        for optimizer in self.optimizers.values():
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-        self.strategy.after_step(self.parameters, self.optimizers, step, rendering, self._generator)
+        probed = self.strategy.wants_probe(step)
+        rendering = self.render(views, self.schedule.sh_degree(step), self._background(), with_probe=probed)
+        image, views = self.corrections.applied(views, rendering.image, step)
+        loss = self.renderer.photometric_loss(image, views.target, views.mask, self.config.ssim_weight)
+        total = loss + (self._regularization() + self.corrections.regularization(views))
+        if rendering.probe_image is not None:
+            total = total + (rendering.probe_image * error_map(image, views)).sum()
+        total.backward()
+        self.optimizers.step()
+        self.corrections.optimize(step)
+        self.strategy.after_step(self.parameters, self.optimizers, step, rendering)
         self.step_index += 1
         return loss.detach()
 
     def render(
-        self, view: TrainingView, sh_degree: int | None = None, background: torch.Tensor | None = None
+        self,
+        views: ViewBatch,
+        sh_degree: int | None = None,
+        background: Tensor | None = None,
+        *,
+        with_probe: bool = False,
     ) -> Rendering:
-        """The view as it looks now; by default with all colour degrees, before the configured background."""
+        """Render views, by default with all colour degrees, before the configured background."""
         return self.renderer.render(
             self.parameters,
-            view.camera,
-            view.cam_from_world,
+            views.cameras,
+            views.cam_from_world,
             sh_degree=self.config.sh_degree if sh_degree is None else sh_degree,
             background=self._fixed_background() if background is None else background,
+            with_probe=with_probe,
         )
 
-    def _next_view(self, long_side_px: int) -> TrainingView:
-        """Every view once in random order, then again."""
-        if not self._queue:
-            self._queue = self._order.permutation(len(self.views)).tolist()
-        return self.views.levels[long_side_px][self._queue.pop()]
+    def _regularization(self) -> Tensor | float:
+        """Pulls what the pictures do not need towards transparent and small (Kheradmand et al. 2024)."""
+        recipe, total = self.schedule.recipe, 0.0
+        if recipe.opacity_weight:
+            total = total + recipe.opacity_weight * torch.sigmoid(self.parameters["opacities"]).mean()
+        if recipe.scale_weight:
+            total = total + recipe.scale_weight * torch.exp(self.parameters["scales"]).mean()
+        return total
 
-    def _background(self) -> torch.Tensor:
+    def _next_views(self, step: int) -> ViewBatch:
+        level, indices = self._level_and_views(step)
+        views = level.batch(indices)
+        if step + 1 < self.config.steps:
+            next_level, next_indices = self._level_and_views(step + 1, peek=True)
+            next_level.prefetch(next_indices)
+        return views
+
+    def _level_and_views(self, step: int, peek: bool = False) -> tuple[Level, list[int]]:
+        level = self.views.levels[self.schedule.long_side_px(step)]
+        count = self.schedule.views_per_step(step) if self.renderer.prefers_batches else 1
+        return level, self._order.peek(count) if peek else self._order.take(count)
+
+    def _background(self) -> Tensor:
         if self.config.background == "random":
-            return torch.rand(3, generator=self._generator).to(self.renderer.device)
+            return torch.rand(3, generator=self._generator, device=self.renderer.device)
         return self._fixed_background()
 
-    def _fixed_background(self) -> torch.Tensor:
-        value = 1.0 if self.config.background == "white" else 0.0
-        return torch.full((3,), value, device=self.renderer.device)
+    def _fixed_background(self) -> Tensor:
+        return self._plain_background
 
     # Checkpoints
 
@@ -95,8 +129,8 @@ class Trainer:
             "parameters": {name: tensor.detach() for name, tensor in self.parameters.items()},
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "strategy": self.strategy.state(),
-            "order": self._order.bit_generator.state,
-            "queue": list(self._queue),
+            "corrections": self.corrections.state(),
+            "order": self._order.state(),
             "generator": self._generator.get_state(),
         }
 
@@ -109,6 +143,6 @@ class Trainer:
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
         self.strategy.restore(state["strategy"])
-        self._order.bit_generator.state = state["order"]
-        self._queue = list(state["queue"])
-        self._generator.set_state(state["generator"])
+        self.corrections.restore(state["corrections"])
+        self._order.restore(state["order"])
+        self._generator.set_state(state["generator"].cpu())

@@ -22,6 +22,19 @@ def psnr_db(image: FloatArray, truth: FloatArray, mask: FloatArray | None = None
     return float(-10 * np.log10(max(mean, 1e-10)))
 
 
+def with_fitted_colors(image: FloatArray, truth: FloatArray, mask: FloatArray | None = None) -> FloatArray:
+    """[H, W, 3] with the 3x4 colour matrix that brings it closest to the truth in the least-squares sense.
+
+    Fitted where mask [H, W] is positive, clipped to [0, 1]. Photos of one scene differ in exposure, and no training can
+    know that of a held-out one: this is the affine form of the colour correction of Mildenhall et al., "NeRF in
+    the Dark" (2022), which evaluations of appearance models use.
+    """
+    colors = np.concatenate([image, np.ones_like(image[..., :1])], axis=-1).astype(np.float64)
+    counted = np.ones(image.shape[:2], bool) if mask is None else mask > 0
+    matrix, *_ = np.linalg.lstsq(colors[counted], truth[counted].astype(np.float64), rcond=None)
+    return np.clip(colors @ matrix, 0, 1).astype(np.float32)
+
+
 def ssim(image: FloatArray, truth: FloatArray, mask: FloatArray | None = None) -> float:
     """Structural similarity of [H, W, 3] pictures (Wang et al. 2004): 11x11 Gaussian window, sigma 1.5, mean over
     windows that lie inside the picture and channels; with a mask [H, W], over windows centred in it.

@@ -1,33 +1,127 @@
-"""What changes while training: resolution, learning rates, SH degree, and how many Gaussians are allowed."""
+"""What changes while training: resolution, views a step, learning rates, SH degree, and when Gaussians are refined."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from splatlib.config import TrainConfig
+from splatlib.config import ResolvedTrainConfig
 
-# Share of the steps spent at each scale, coarse to fine. Coarse steps are cheap and place the Gaussians; the idea
-# is DashGaussian's (Chen et al. 2025), the shares were measured on two CPU cores (benchmarks/cpu_train.py).
-RESOLUTION_SHARES = ((4, 0.07), (2, 0.36), (1, 0.57))
 MIN_LONG_SIDE_PX = 64
+PUBLISHED_STEPS = 30_000  # of 3D Gaussian Splatting
 
-# Rates of 3D Gaussian Splatting (Kerbl et al. 2023) times a factor for schedules a tenth as long; decay is
-# exponential to the given share of the first rate.
-MEANS_RATE, MEANS_FACTOR, MEANS_FINAL = 1.6e-4, 7.0, 0.1
-RATES = {"scales": 5e-3, "quats": 1e-3, "opacities": 5e-2, "sh0": 2.5e-3, "shN": 2.5e-3 / 20}
-FACTOR, FINAL = 1.5, 0.05
 
-REFINE_EVERY = 100  # steps; short trainings refine at least MIN_REFINEMENTS times
-MIN_REFINEMENTS = 8
-REFINE_UNTIL = 0.7  # share of the steps after which the number of Gaussians stays
+@dataclass(frozen=True)
+class Recipe:
+    """The numbers of a schedule, all as shares of the number of steps or per step.
+
+    Attributes:
+        resolution_shares: (scale, share of the steps), coarse to fine.
+        views_at_scale: views a step at each scale, where the renderer prefers batches.
+        means_rate, rates: first learning rates; those of the means are in units of the scene's extent.
+        means_final, final: last rate as a share of the first; decay is exponential.
+        first_sh_degree: in use from the first step, where the config has as many.
+        sh_degree_every: share of the steps after which one more SH degree is used; 0: all at once.
+        refine_from, refine_until: shares of the steps between which Gaussians are added and removed.
+        refine_every: in steps. min_refinements: short trainings refine at least so often.
+        growth_exponent: the budget rises to its full size as this power of the time to the last refinement; 0: at once.
+        opacity_weight, scale_weight: of the means of all opacities and widths in the loss.
+        trusted_points: start from the points that are seen well only.
+        initial_opacity: of the first Gaussians.
+    """
+
+    resolution_shares: tuple[tuple[int, float], ...]
+    views_at_scale: tuple[int, ...]
+    means_rate: float
+    means_final: float
+    rates: dict[str, float]
+    final: float
+    first_sh_degree: int
+    sh_degree_every: float
+    refine_from: float
+    refine_until: float
+    refine_every: int
+    min_refinements: int
+    growth_exponent: float
+    opacity_weight: float
+    scale_weight: float
+    trusted_points: bool
+    initial_opacity: float
+
+
+# As published (Kerbl et al. 2023) and implemented by gsplat's simple_trainer.
+PUBLISHED_RATES = {
+    "scales": 5e-3,
+    "quats": 1e-3,
+    "opacities": 5e-2,
+    "sh0": 2.5e-3,
+    "shN": 2.5e-3 / 20,
+}
+
+
+def published() -> Recipe:
+    """3D Gaussian Splatting's schedule: full resolution throughout, only the means' rate decays."""
+    return Recipe(
+        resolution_shares=((1, 1.0),),
+        views_at_scale=(1,),
+        means_rate=1.6e-4,
+        means_final=0.01,
+        rates=PUBLISHED_RATES,
+        final=1.0,
+        first_sh_degree=0,
+        sh_degree_every=1000 / PUBLISHED_STEPS,
+        refine_from=500 / PUBLISHED_STEPS,
+        refine_until=0.5,
+        refine_every=100,
+        min_refinements=0,
+        growth_exponent=0.0,
+        opacity_weight=0.0,
+        scale_weight=0.0,
+        trusted_points=False,
+        initial_opacity=0.1,
+    )
+
+
+def fast(steps: int) -> Recipe:
+    """Short schedules.
+
+    Coarse pictures first: they are cheap and place the Gaussians (DashGaussian, Chen et al. 2025). The published
+    rates times a factor that grows as the schedule shrinks, decaying to a small share, since a short schedule cannot
+    average its noise away otherwise. A more opaque start than the published 0.1 fits short schedules.
+    """
+    # A centre can travel about rate · steps: a shorter schedule moves it as far, up to where it would only jump about.
+    means_factor = min(7.0, max(1.7, 0.28 * PUBLISHED_STEPS / steps))
+    return Recipe(
+        resolution_shares=((4, 0.07), (2, 0.36), (1, 0.57)),
+        views_at_scale=(4, 2, 1),
+        means_rate=1.6e-4 * means_factor,
+        means_final=0.1,
+        rates={name: 1.5 * rate for name, rate in PUBLISHED_RATES.items()},
+        final=0.05,
+        first_sh_degree=1,
+        sh_degree_every=0.1,
+        refine_from=0.0,
+        refine_until=0.7,
+        refine_every=100,
+        min_refinements=8,
+        growth_exponent=0.0,
+        opacity_weight=0.0,
+        scale_weight=0.0,
+        trusted_points=True,
+        initial_opacity=0.3,
+    )
 
 
 @dataclass(frozen=True)
 class Schedule:
     """Pure functions of the step, 0 … steps - 1."""
 
-    config: TrainConfig
+    config: ResolvedTrainConfig
     scene_extent: float
+    recipe: Recipe
+
+    @property
+    def steps(self) -> int:
+        return self.config.steps
 
     @property
     def long_sides_px(self) -> list[int]:
@@ -36,29 +130,50 @@ class Schedule:
 
     def _stage_starts(self) -> list[int]:
         starts, share = [], 0.0
-        for _, part in RESOLUTION_SHARES:
+        for _, part in self.recipe.resolution_shares:
             starts.append(min(round(share * self.config.steps), self.config.steps - 1))
             share += part
         return starts
 
+    def _stage(self, step: int) -> int:
+        return sum(step >= start for start in self._stage_starts()) - 1
+
     def long_side_px(self, step: int) -> int:
         """Long side of the pictures at a step."""
         full = self.config.max_long_side_px
-        stage = sum(step >= start for start in self._stage_starts()) - 1
-        return min(full, max(MIN_LONG_SIDE_PX, full // RESOLUTION_SHARES[stage][0]))
+        return min(full, max(MIN_LONG_SIDE_PX, full // self.recipe.resolution_shares[self._stage(step)][0]))
+
+    def views_per_step(self, step: int) -> int:
+        """Views drawn together at a step, for a renderer that prefers batches."""
+        return self.recipe.views_at_scale[self._stage(step)]
 
     def learning_rates(self, step: int) -> dict[str, float]:
         """Of every parameter."""
-        progress = step / self.config.steps
-        rates = {name: rate * FACTOR * FINAL**progress for name, rate in RATES.items()}
-        return {"means": MEANS_RATE * MEANS_FACTOR * self.scene_extent * MEANS_FINAL**progress, **rates}
+        recipe, progress = self.recipe, step / self.config.steps
+        rates = {name: rate * recipe.final**progress for name, rate in recipe.rates.items()}
+        return {"means": recipe.means_rate * self.scene_extent * recipe.means_final**progress, **rates}
 
     def sh_degree(self, step: int) -> int:
-        """Degree in use: one more every tenth of the steps."""
-        return min(self.config.sh_degree, 1 + int(10 * step / self.config.steps)) if self.config.sh_degree else 0
+        """Degree in use, one more at a time."""
+        every = self.recipe.sh_degree_every
+        if not self.config.sh_degree or not every:
+            return self.config.sh_degree
+        return min(self.config.sh_degree, self.recipe.first_sh_degree + int(step / (every * self.config.steps)))
+
+    def densifies(self, step: int) -> bool:
+        """Whether Gaussians may still be added or removed."""
+        return step < self.recipe.refine_until * self.config.steps
 
     def refines_at(self, step: int) -> bool:
         """Whether Gaussians are added and removed after this step."""
-        until = REFINE_UNTIL * self.config.steps
-        every = max(1, min(REFINE_EVERY, int(until / (MIN_REFINEMENTS + 1))))
-        return 0 < step < until and step % every == 0
+        return self.densifies(step) and step > self._refine_from and step % self.refine_every == 0
+
+    @property
+    def _refine_from(self) -> float:
+        return self.recipe.refine_from * self.config.steps
+
+    @property
+    def refine_every(self) -> int:
+        """In steps."""
+        until = self.recipe.refine_until * self.config.steps
+        return max(1, min(self.recipe.refine_every, int(until / (self.recipe.min_refinements + 1))))

@@ -3,45 +3,46 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import signal
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import FrameType
 
-import cv2
-import numpy as np
 import torch
 
-from splatlib.artifacts import HeldOutView, SparseScene, Splat
-from splatlib.config import TrainConfig
-from splatlib.errors import TrainingError
-from splatlib.progress import bar, logger
+from splatlib.artifacts import SparseScene, Splat, View
+from splatlib.config import ResolvedTrainConfig, TrainConfig
+from splatlib.errors import ConfigError, TrainingError
+from splatlib.gaussians import Gaussians
 from splatlib.render import create_renderer
-from splatlib.train.dataset import TrainingView, ViewPyramid, split_held_out
+from splatlib.render.lenses import require_drawable
+from splatlib.render.protocol import Renderer
+from splatlib.train import distributed
+from splatlib.train.checks import require_trainable
+from splatlib.train.dataset import ViewPyramid, camera_at, split_held_out
+from splatlib.train.evaluation import HeldOut
 from splatlib.train.initialize import gaussians_from_points, scene_extent
 from splatlib.train.loop import Trainer
-from splatlib.train.metrics import lpips_metric, psnr_db, ssim
-from splatlib.train.schedule import Schedule
+from splatlib.train.poses import check_lenses
+from splatlib.train.run import TrainingRun
+from splatlib.train.schedule import Schedule, fast, published
 from splatlib.workspace import Stage, Workspace
 
-CHECKPOINT_FILE = "checkpoint.pt"
-METRICS_EVERY_STEPS = 20
+MIN_BUDGET = 5000  # Gaussians, however small the pictures
 
 
 def train_splat(scene: SparseScene, ws: Workspace, config: TrainConfig | None = None, *, run: str = "main") -> Splat:
-    """Train a splat on the solved cameras.
+    """Train a splat on the solved cameras, on a GPU or on CPU cores.
 
     Every n-th view by name is held out and measured at the end, at the training resolution. An interrupted training
-    goes on from its last checkpoint and ends with the same bits as an uninterrupted one.
+    goes on from its last checkpoint. On a CPU it ends with the same bits as an uninterrupted one; on a GPU the state
+    is restored exactly, and the kernels add up in any order.
 
     Args:
         run: name of this training; several share one workspace.
 
     Raises:
-        TrainingError: too few views or points, unreadable pictures, or a loss that is no number any more.
+        TrainingError: too few views or points, unreadable or changed pictures, or a loss that is no number any more.
+        DeviceError: the device asked for cannot train.
+        ConfigError: a setting that the device or the cameras cannot carry.
     """
     config = config or TrainConfig()
     train_views, held_out_views = split_held_out(scene.views, config.held_out_every)
@@ -50,19 +51,19 @@ def train_splat(scene: SparseScene, ws: Workspace, config: TrainConfig | None = 
             f"{len(scene.views)} views leave {len(train_views)} to train on",
             hint="capture more frames, or set held_out_every to 0",
         )
+    require_trainable(scene)
     stage = ws.stage(Splat, config, {"cameras": scene.digest}, run)
     if (done := stage.reuse()) is not None:
         return done
+    renderer = create_renderer(config.device, antialiased=config.antialiased)
+    settings = config.resolved(renderer.device.type)
+    _require_able(settings, scene, renderer)
+    train = _train_together if distributed.world_size() > 1 else _train
     with stage.work(keep_partial=True) as directory, _single_threaded_torch():
-        renderer = create_renderer(config.device)
-        schedule = Schedule(config, scene_extent(scene))
-        views = ViewPyramid(scene, train_views, schedule.long_sides_px, renderer.device)
-        start = gaussians_from_points(scene, config.sh_degree)
-        trainer = Trainer(config, schedule, renderer, views, start)
-        held_out = ViewPyramid(scene, held_out_views, [config.max_long_side_px], renderer.device)
-        measured, warnings = _measurable(held_out.levels[config.max_long_side_px])
-        _Run(trainer, measured, directory, stage).to_the_end()
-        results = _measure_held_out(trainer, measured, directory)
+        finest = ViewPyramid(scene, held_out_views, [settings.max_long_side_px], renderer)
+        held_out = HeldOut(finest.levels[settings.max_long_side_px])
+        trainer, warnings = train(scene, train_views, settings, renderer, held_out, directory, stage)
+        results = held_out.measure(trainer, directory)
         trainer.gaussians().save_ply(directory / "splat.ply")
         return stage.finish(
             Splat(
@@ -72,189 +73,88 @@ def train_splat(scene: SparseScene, ws: Workspace, config: TrainConfig | None = 
                 device=str(renderer.device),
                 steps=trainer.step_index,
                 num_gaussians=trainer.num_gaussians,
-                sh_degree=config.sh_degree,
+                sh_degree=settings.sh_degree,
                 held_out=tuple(results),
-                warnings=tuple(warnings),
+                warnings=(*held_out.warnings, *warnings),
+                settings=settings.to_dict(),
             )
         )
 
 
-class _Run:
-    """One training from its last checkpoint to the end, with its files in the stage's folder."""
-
-    def __init__(self, trainer: Trainer, held_out: list[TrainingView], directory: Path, stage: Stage[Splat]) -> None:
-        self.trainer, self.held_out, self.stage = trainer, held_out, stage
-        self.config = trainer.config
-        self.checkpoint_path = directory / "checkpoints" / CHECKPOINT_FILE
-        self.previews = directory / "previews"
-        self.metrics_path = directory / "metrics.jsonl"
-        self.spent = Spent()
-        for folder in (self.checkpoint_path.parent, self.previews):
-            folder.mkdir(exist_ok=True)
-        if stage.resuming and self.checkpoint_path.exists():
-            self._restore()
-
-    def to_the_end(self) -> None:
-        """Train to the last step. Ctrl-C takes effect between two steps, after the state is saved."""
-        trainer, saved_s = self.trainer, time.perf_counter()
-        losses: list[torch.Tensor] = []
-        progress = bar(self.config.steps, "training", "step")
-        progress.update(trainer.step_index)
-        # On a machine that has never trained, the kernels are compiled first: say so, it takes a while.
-        progress.set_postfix_str("the first step may compile kernels, ten seconds or so")
-        with _deferred_interrupt() as interrupted, progress, self.metrics_path.open("a") as metrics:
-            while not trainer.done:
-                losses.append(trainer.step())
-                step = trainer.step_index
-                if step % METRICS_EVERY_STEPS == 0 or trainer.done:
-                    loss = float(torch.stack(losses).mean())
-                    losses.clear()
-                    self._check(loss)
-                    self._write(metrics, {"loss": loss, "num_gaussians": trainer.num_gaussians})
-                    progress.set_postfix(loss=f"{loss:.4f}", gaussians=f"{trainer.num_gaussians:,}", refresh=False)
-                if self.config.preview_every_steps and step % self.config.preview_every_steps == 0:
-                    self._preview(metrics)
-                if interrupted() or time.perf_counter() - saved_s >= self.config.checkpoint_every_s:
-                    self._save()
-                    saved_s = time.perf_counter()
-                if interrupted():
-                    logger.info("training: interrupted at step %d, the state is saved", step)
-                    raise KeyboardInterrupt
-                progress.update()
-            if interrupted():  # in the last moment: the result is not written, but the training is not lost either
-                self._save()
-                raise KeyboardInterrupt
-
-    def _check(self, loss: float) -> None:
-        if not np.isfinite(loss):
-            raise TrainingError(
-                f"the loss became {loss} at step {self.trainer.step_index}",
-                why="the optimisation diverged",
-                hint="train again with another seed, or with fewer Gaussians",
-            )
-
-    def _write(self, metrics, entry: dict[str, float]) -> None:
-        px = self.trainer.schedule.long_side_px(self.trainer.step_index - 1)
-        line = {"step": self.trainer.step_index, "long_side_px": px, **self.spent.so_far(), **entry}
-        metrics.write(json.dumps(line) + "\n")
-        metrics.flush()
-
-    def _preview(self, metrics) -> None:
-        """A picture of one view, and the quality on all held-out views so far."""
-        views = self.held_out or [self.trainer.views.levels[self.config.max_long_side_px][0]]
-        renders = [_render(self.trainer, view) for view in views]
-        write_picture(self.previews / f"{self.trainer.step_index:06d}.jpg", renders[0])
-        if self.held_out:
-            pairs = [(render, _truth(view), _mask(view)) for render, view in zip(renders, views, strict=True)]
-            psnr = float(np.mean([psnr_db(*pair) for pair in pairs]))
-            self._write(metrics, {"psnr_db": psnr, "ssim": float(np.mean([ssim(*pair) for pair in pairs]))})
-
-    def _save(self) -> None:
-        temporary = self.checkpoint_path.with_suffix(".part")
-        with temporary.open("wb") as file:  # torch, given a path, hides that a disk is full
-            torch.save({"trainer": self.trainer.state(), "spent": self.spent.so_far()}, file)
-        temporary.replace(self.checkpoint_path)
-        self.stage.note_seconds()
-
-    def _restore(self) -> None:
-        checkpoint = torch.load(self.checkpoint_path, weights_only=True)
-        self.trainer.restore(checkpoint["trainer"])
-        self.spent = Spent(**checkpoint["spent"])
-        step = self.trainer.step_index
-        # What was logged after the checkpoint happens again.
-        lines = self.metrics_path.read_text().splitlines() if self.metrics_path.exists() else []
-        kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
-        self.metrics_path.write_text("".join(line + "\n" for line in kept))
-        logger.info("training: resumed at step %d of %d", step, self.config.steps)
+def _train(
+    scene: SparseScene,
+    views: Sequence[View],
+    settings: ResolvedTrainConfig,
+    renderer: Renderer,
+    held_out: HeldOut,
+    directory: Path,
+    stage: Stage[Splat],
+) -> tuple[Trainer, list[str]]:
+    """On one device: the finished training, and what the user should know of it."""
+    trainer = create_trainer(scene, views, settings, renderer)
+    training = TrainingRun(trainer, held_out, directory, stage)
+    training.to_the_end()
+    return trainer, training.warnings
 
 
-class Spent:
-    """Wall and CPU seconds of this process since the training began, and of the attempts before it."""
-
-    def __init__(self, seconds: float = 0.0, cpu_seconds: float = 0.0) -> None:
-        self._wall_start_s = time.perf_counter() - seconds
-        self._cpu_start_s = time.process_time() - cpu_seconds
-
-    def so_far(self) -> dict[str, float]:
-        return {
-            "seconds": round(time.perf_counter() - self._wall_start_s, 3),
-            "cpu_seconds": round(time.process_time() - self._cpu_start_s, 3),
-        }
-
-
-def _measurable(views: list[TrainingView]) -> tuple[list[TrainingView], list[str]]:
-    """The views with a pixel to measure, and a warning naming those that are masked from edge to edge."""
-    hidden = [view.name for view in views if view.mask is not None and not view.mask.any()]
-    if not hidden:
-        return views, []
-    warning = f"Not measured, since the mask leaves no pixel: {', '.join(hidden)}."
-    logger.warning("training: %s", warning)
-    return [view for view in views if view.name not in hidden], [warning]
+def _train_together(
+    scene: SparseScene,
+    views: Sequence[View],
+    settings: ResolvedTrainConfig,
+    renderer: Renderer,
+    held_out: HeldOut,
+    directory: Path,
+    stage: Stage[Splat],
+) -> tuple[Trainer, list[str]]:
+    """On the GPUs of all processes that torchrun started; then all Gaussians on this one, for measuring."""
+    settings, schedule, start = plan(scene, views, settings)
+    task = distributed.Task(scene, tuple(views), schedule, start)
+    trained = distributed.train_together(task)
+    trainer = Trainer(settings, schedule, renderer, ViewPyramid(scene, views[:1], [64], renderer), trained.gaussians)
+    trainer.step_index = trained.steps
+    return trainer, [f"Trained on {distributed.world_size()} GPUs, {trained.steps:,} steps of as many views."]
 
 
-def _measure_held_out(trainer: Trainer, views: list[TrainingView], directory: Path) -> list[HeldOutView]:
-    """Quality on each held-out view; truth and render are kept as pictures."""
-    folder = directory / "held_out"
-    folder.mkdir(exist_ok=True)
-    lpips = lpips_metric()
-    results = []
-    for view in views:
-        render, truth, mask = _render(trainer, view), _truth(view), _mask(view)
-        distance = lpips(render, truth) if lpips else None
-        results.append(HeldOutView(view.name, psnr_db(render, truth, mask), ssim(render, truth, mask), distance))
-        stem = folder / Path(view.name).stem
-        write_picture(stem.with_name(stem.name + ".truth.png"), truth)
-        write_picture(stem.with_name(stem.name + ".render.png"), render)
-    if results:
-        mean_psnr, mean_ssim = np.mean([r.psnr_db for r in results]), np.mean([r.ssim for r in results])
-        logger.info("training: held-out PSNR %.2f dB, SSIM %.3f over %d views", mean_psnr, mean_ssim, len(results))
-    return results
+def _require_able(settings: ResolvedTrainConfig, scene: SparseScene, renderer: Renderer) -> None:
+    """Raises ConfigError for what renderer, lenses and settings cannot do together, before a picture is decoded."""
+    require_drawable(scene.cameras, renderer.device.type)
+    if settings.refine_poses:
+        check_lenses(scene.cameras)
+    if distributed.world_size() > 1 and (settings.appearance != "none" or settings.refine_poses):
+        raise ConfigError(
+            "several GPUs cannot train appearance or poses",
+            why="each process would learn tables of its own",
+            hint="train on one GPU, or switch train.appearance and train.refine_poses off",
+        )
 
 
-@torch.no_grad()
-def _render(trainer: Trainer, view: TrainingView) -> np.ndarray:
-    """[H, W, 3] float32 in [0, 1]."""
-    return trainer.render(view).image.cpu().numpy().transpose(1, 2, 0).clip(0, 1)
+def create_trainer(
+    scene: SparseScene, views: Sequence[View], settings: ResolvedTrainConfig, renderer: Renderer
+) -> Trainer:
+    """A training at its first step, its pictures decoded and placed."""
+    settings, schedule, start = plan(scene, views, settings)
+    pyramid = ViewPyramid(scene, views, schedule.long_sides_px, renderer)
+    return Trainer(settings, schedule, renderer, pyramid, start)
 
 
-def _truth(view: TrainingView) -> np.ndarray:
-    return view.target.cpu().numpy().transpose(1, 2, 0).astype(np.float32) / 255
-
-
-def _mask(view: TrainingView) -> np.ndarray | None:
-    return None if view.mask is None else view.mask.cpu().numpy()
-
-
-def write_picture(path: Path, image: np.ndarray) -> None:
-    """Write [H, W, 3] float RGB in [0, 1]. Raises TrainingError."""
-    pixels = (image * 255 + 0.5).astype(np.uint8)
-    if not cv2.imwrite(str(path), np.ascontiguousarray(pixels[..., ::-1])):
-        raise TrainingError(f"cannot write {path}", hint="is the disk full?")
-
-
-@contextlib.contextmanager
-def _deferred_interrupt() -> Iterator[Callable[[], bool]]:
-    """While inside, the first Ctrl-C only notes itself: a step is never torn. A second one interrupts at once.
-
-    Python delivers signals to the main thread alone; elsewhere nothing changes.
-    """
-    noted = False
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def note(signum: int, frame: FrameType | None) -> None:
-        nonlocal noted
-        if noted:
-            raise KeyboardInterrupt
-        noted = True
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield lambda: noted
-    finally:
-        signal.signal(signal.SIGINT, before)
+def plan(
+    scene: SparseScene, views: Sequence[View], settings: ResolvedTrainConfig
+) -> tuple[ResolvedTrainConfig, Schedule, Gaussians]:
+    """Settings with a size and a budget that the pictures can fill, the schedule, and the first Gaussians."""
+    recipe = published() if settings.preset == "reference" else fast(settings.steps)
+    cameras = [camera_at(scene.camera(view), settings.max_long_side_px) for view in views]
+    # Coarse levels are shares of the finest: it must be no larger than the pictures are.
+    largest_px = max(max(camera.width, camera.height) for camera in cameras)
+    settings = settings.model_copy(update={"max_long_side_px": largest_px})
+    if settings.pixels_per_gaussian:
+        pixels = sum(camera.width * camera.height for camera in cameras)
+        budget = max(MIN_BUDGET, pixels // settings.pixels_per_gaussian)
+        settings = settings.model_copy(update={"max_gaussians": min(settings.max_gaussians, budget)})
+    schedule = Schedule(settings, scene_extent(scene), recipe)
+    start = gaussians_from_points(
+        scene, settings.sh_degree, initial_opacity=recipe.initial_opacity, trusted_only=recipe.trusted_points
+    )
+    return settings, schedule, start
 
 
 @contextlib.contextmanager

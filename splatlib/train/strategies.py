@@ -1,39 +1,39 @@
 """Densification: where Gaussians are added and removed while training.
 
-``BudgetStrategy`` is ours, for short schedules under a fixed budget. ``GsplatDefaultStrategy`` is gsplat's
-DefaultStrategy, the published rules of 3D Gaussian Splatting. Both edit parameters and optimiser states in place of
-the dictionaries that they are given, and run on any device.
+``BudgetStrategy`` is ours; gsplat's DefaultStrategy (the published rules of 3D Gaussian Splatting) and MCMCStrategy
+stay selectable. All edit parameters and optimiser states in place of the dictionaries that they are given.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
+import numpy as np
 import torch
-from torch import Tensor
 
-from splatlib.config import TrainConfig
-from splatlib.errors import MissingDependencyError
-from splatlib.render.protocol import Rendering
-from splatlib.train.schedule import REFINE_UNTIL, Schedule
-
-Optimizers = Mapping[str, torch.optim.Optimizer]
-Parameters = dict[str, torch.nn.Parameter]
+from splatlib.artifacts import Camera
+from splatlib.config import ResolvedTrainConfig
+from splatlib.errors import ConfigError, MissingDependencyError
+from splatlib.render.protocol import Renderer, Rendering
+from splatlib.train.budget import BudgetStrategy
+from splatlib.train.rows import Optimizers, Parameters, keep_rows, most_opaque
+from splatlib.train.schedule import PUBLISHED_STEPS, Schedule
 
 
 class Strategy(Protocol):
     """What the loop calls after each step."""
 
-    def after_step(
-        self,
-        parameters: Parameters,
-        optimizers: Optimizers,
-        step: int,
-        rendering: Rendering,
-        generator: torch.Generator,
-    ) -> None: ...
+    def wants_probe(self, step: int) -> bool:
+        """Whether this step's rendering should carry a probe."""
+        ...
+
+    def after_step(self, parameters: Parameters, optimizers: Optimizers, step: int, rendering: Rendering) -> None: ...
+
+    def shrink(self, parameters: Parameters, optimizers: Optimizers, count: int) -> None:
+        """Keep ``count`` Gaussians, and make that the budget: for a device that is full."""
+        ...
 
     def state(self) -> dict[str, Any]:
         """Everything needed to go on exactly, as tensors and numbers."""
@@ -42,111 +42,85 @@ class Strategy(Protocol):
     def restore(self, state: dict[str, Any]) -> None: ...
 
 
-def create_strategy(config: TrainConfig, schedule: Schedule) -> Strategy:
-    return GsplatDefaultStrategy(config, schedule) if config.strategy == "default" else BudgetStrategy(config, schedule)
+def create_strategy(
+    config: ResolvedTrainConfig, schedule: Schedule, renderer: Renderer, cameras: Sequence[Camera]
+) -> Strategy:
+    """The configured strategy. Raises ConfigError where renderer or lens cannot carry it, MissingDependencyError."""
+    distorted = any(camera.distortion is not None for camera in cameras)
+    if config.strategy == "default":
+        if distorted:
+            raise ConfigError(
+                "strategy 'default' cannot train distorted lenses",
+                why="it needs the gradient by projected centres, which 3DGUT does not have",
+                hint="use strategy budget or mcmc, or undistort the pictures",
+            )
+        return DefaultStrategy(config, schedule)
+    if config.strategy == "mcmc":
+        if renderer.device.type != "cuda":
+            raise ConfigError("strategy 'mcmc' needs a GPU", hint="use strategy budget or default")
+        return McmcStrategy(config, schedule)
+    return BudgetStrategy(schedule, config.max_gaussians, len(cameras), score_by_error=distorted)
 
 
-class BudgetStrategy:
-    """Split what moves most on screen, remove what is transparent, and never exceed ``max_gaussians``.
+class _GsplatStrategy:
+    """What gsplat's two strategies share: their random numbers, and their state in a checkpoint."""
 
-    The score is the mean norm of the gradient by the projected centre in units of the picture (Kerbl et al. 2023).
-    At each refinement the best-scored Gaussians are split in two along their longest axis, at most half of all and
-    only as many as the budget has room for: each child ``1 / 1.8`` as long, half a standard deviation to either
-    side. (A fixed budget: Mallick et al., "Taming 3DGS", 2024; the long-axis split: Deng et al., "Efficient Density
-    Control", 2024.)
-    """
+    def __init__(self, config: ResolvedTrainConfig, schedule: Schedule) -> None:
+        self._schedule = schedule
+        self.max_gaussians = config.max_gaussians
+        self._seeds = np.random.default_rng(config.seed)
+        self._state: dict[str, Any] = {}
 
-    MIN_OPACITY = 0.005
-    MAX_SCALE = 0.5  # of the scene's extent
-    CHILD_LENGTH, CHILD_OFFSET, CHILD_OPACITY = 1 / 1.8, 0.5, 0.7
+    def wants_probe(self, step: int) -> bool:
+        return False
 
-    def __init__(self, config: TrainConfig, schedule: Schedule) -> None:
-        self._config, self._schedule = config, schedule
-        self._score: Tensor | None = None
-        self._seen: Tensor | None = None
+    @contextlib.contextmanager
+    def _seeded(self, device: torch.device) -> Iterator[None]:
+        """gsplat draws from torch's global generators: lend it a seed of ours, so that a run repeats."""
+        with torch.random.fork_rng([device] if device.type == "cuda" else []):
+            torch.manual_seed(int(self._seeds.integers(2**62)))
+            yield
 
-    def after_step(
-        self,
-        parameters: Parameters,
-        optimizers: Optimizers,
-        step: int,
-        rendering: Rendering,
-        generator: torch.Generator,
-    ) -> None:
-        if step >= REFINE_UNTIL * self._config.steps:
-            return
-        if self._score is None or self._seen is None:
-            self._score = torch.zeros_like(parameters["opacities"].detach())
-            self._seen = torch.zeros_like(self._score)
-        assert rendering.means2d.grad is not None
-        long_side_px = max(rendering.alpha.shape)
-        self._score += rendering.means2d.grad.norm(dim=1) * long_side_px
-        self._seen += (rendering.radii[:, 0] > 0).to(self._seen.dtype)
-        if self._schedule.refines_at(step):
-            self._refine(parameters, optimizers, self._score / self._seen.clamp(min=1))
-            self._score = self._seen = None
-
-    @torch.no_grad()
-    def _refine(self, parameters: Parameters, optimizers: Optimizers, score: Tensor) -> None:
-        opacity = torch.sigmoid(parameters["opacities"])
-        largest = parameters["scales"].max(dim=1).values
-        finite = torch.stack([tensor.flatten(1).isfinite().all(1) for tensor in _rows(parameters)]).all(0)
-        keep = (
-            (opacity > self.MIN_OPACITY) & (largest < math.log(self.MAX_SCALE * self._schedule.scene_extent)) & finite
-        )
-        kept = keep.nonzero()[:, 0]
-        room = min(self._config.max_gaussians - len(kept), len(kept) // 2)
-        split = kept[torch.topk(score[kept], room).indices] if room > 0 else kept[:0]
-
-        index = torch.cat([kept, split])  # of the source row of every new row
-        is_parent = torch.zeros_like(keep)
-        is_parent[split] = True
-        parent_rows = is_parent[kept].nonzero()[:, 0]
-        child_rows = torch.arange(len(kept), len(index), device=kept.device)
-        sources = kept[parent_rows]  # the same Gaussians as ``split``, in the order of their rows
-        index[child_rows] = sources
-        values = {name: tensor.detach()[index].clone() for name, tensor in parameters.items()}
-        axis = parameters["scales"][sources].argmax(dim=1)
-        log_length = parameters["scales"][sources].gather(1, axis[:, None])[:, 0]
-        direction = _rotation_columns(parameters["quats"][sources], axis)
-        offset = direction * (self.CHILD_OFFSET * torch.exp(log_length))[:, None]
-        child_logit = torch.logit(opacity[sources] * self.CHILD_OPACITY)
-        for rows, sign in ((parent_rows, -1), (child_rows, 1)):
-            values["means"][rows] += sign * offset
-            values["scales"][rows, axis] += math.log(self.CHILD_LENGTH)
-            values["opacities"][rows] = child_logit
-        fresh = torch.zeros(len(index), dtype=torch.bool, device=kept.device)
-        fresh[parent_rows] = True
-        fresh[child_rows] = True
-        replace_rows(parameters, optimizers, values, index, fresh)
+    def shrink(self, parameters: Parameters, optimizers: Optimizers, count: int) -> None:
+        kept = most_opaque(parameters, count)
+        rows = len(parameters["means"])
+        keep_rows(parameters, optimizers, kept)
+        for key, value in self._state.items():
+            if isinstance(value, torch.Tensor) and value.shape[:1] == (rows,):
+                self._state[key] = value[kept]
+        self.max_gaussians = min(count, self.max_gaussians)
 
     def state(self) -> dict[str, Any]:
-        return {"score": self._score, "seen": self._seen}
+        return {
+            "gsplat": dict(self._state),
+            "seeds": self._seeds.bit_generator.state,
+            "max_gaussians": self.max_gaussians,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
-        self._score, self._seen = state["score"], state["seen"]
+        self._state.update(state["gsplat"])
+        self._seeds.bit_generator.state = state["seeds"]
+        self.max_gaussians = state["max_gaussians"]
 
 
-class GsplatDefaultStrategy:
+class DefaultStrategy(_GsplatStrategy):
     """gsplat's DefaultStrategy (Ye et al. 2024), its schedule scaled from 30,000 steps to the configured number.
 
-    Growth pauses at ``max_gaussians``; a growth that begins below may end above it. Raises MissingDependencyError
-    if gsplat is not installed; its strategies need no CUDA.
+    Growth pauses at ``max_gaussians``; a growth that begins below may end above it. Needs no CUDA.
     """
 
-    def __init__(self, config: TrainConfig, schedule: Schedule) -> None:
-        try:
+    def __init__(self, config: ResolvedTrainConfig, schedule: Schedule) -> None:
+        super().__init__(config, schedule)
+        with _gsplat_needed("default"):
             from gsplat.strategy import DefaultStrategy
-        except ImportError as error:
-            raise MissingDependencyError(
-                "strategy 'default' needs gsplat", why=str(error), hint="pip install gsplat, or strategy 'budget'"
-            ) from error
+
+        outer = self
 
         class Bounded(DefaultStrategy):
             def _grow_gs(self, params: Any, *args: Any) -> tuple[int, int]:
-                return (0, 0) if len(params["means"]) >= config.max_gaussians else super()._grow_gs(params, *args)
+                return (0, 0) if len(params["means"]) >= outer.max_gaussians else super()._grow_gs(params, *args)
 
-        shorter = config.steps / 30_000
+        shorter = config.steps / PUBLISHED_STEPS
         self._strategy = Bounded(
             refine_start_iter=max(1, round(500 * shorter)),
             refine_stop_iter=round(15_000 * shorter),
@@ -156,77 +130,50 @@ class GsplatDefaultStrategy:
         )
         self._state = self._strategy.initialize_state(scene_scale=schedule.scene_extent)
 
-    def after_step(
-        self,
-        parameters: Parameters,
-        optimizers: Optimizers,
-        step: int,
-        rendering: Rendering,
-        generator: torch.Generator,
-    ) -> None:
-        height, width = rendering.alpha.shape
-        means2d = rendering.means2d.detach()[None]
-        assert rendering.means2d.grad is not None
-        means2d.grad = rendering.means2d.grad[None]
+    def after_step(self, parameters: Parameters, optimizers: Optimizers, step: int, rendering: Rendering) -> None:
+        num_views, height, width = rendering.alpha.shape
         info = {
-            "means2d": means2d,
-            "radii": rendering.radii[None],
+            "means2d": rendering.means2d,
+            "radii": rendering.radii,
             "width": width,
             "height": height,
-            "n_cameras": 1,
-            "gaussian_ids": None,
+            "n_cameras": num_views,
+            "gaussian_ids": rendering.gaussian_ids,
         }
-        # gsplat draws split positions from torch's global generator: lend it ours, so that a run repeats.
-        with torch.random.fork_rng():
-            torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
-            self._strategy.step_post_backward(parameters, dict(optimizers), self._state, step, info, packed=False)
-
-    def state(self) -> dict[str, Any]:
-        return dict(self._state)
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self._state.update(state)
+        with self._seeded(rendering.means2d.device):
+            packed = rendering.gaussian_ids is not None
+            self._strategy.step_post_backward(parameters, dict(optimizers), self._state, step, info, packed=packed)
 
 
-def replace_rows(
-    parameters: Parameters, optimizers: Optimizers, values: dict[str, Tensor], index: Tensor, fresh: Tensor
-) -> None:
-    """Give every parameter new rows, and its optimiser the matching moments.
+class McmcStrategy(_GsplatStrategy):
+    """gsplat's MCMCStrategy (Kheradmand et al., "3DGS as Markov Chain Monte Carlo", 2024), scaled likewise."""
 
-    Args:
-        values: new tensors [M, …] by name.
-        index: [M] which old row each new row comes from.
-        fresh: [M] rows whose moments start at zero.
-    """
-    for name, value in values.items():
-        old, new = parameters[name], torch.nn.Parameter(value)
-        optimizer = optimizers[name]
-        state = optimizer.state.pop(old, {})
-        for key, moment in state.items():
-            if key != "step":
-                moved = moment[index]
-                moved[fresh] = 0
-                state[key] = moved
-        if state:
-            optimizer.state[new] = state
-        optimizer.param_groups[0]["params"] = [new]
-        parameters[name] = new
+    def __init__(self, config: ResolvedTrainConfig, schedule: Schedule) -> None:
+        super().__init__(config, schedule)
+        with _gsplat_needed("mcmc"):
+            from gsplat.strategy import MCMCStrategy
+        shorter = config.steps / PUBLISHED_STEPS
+        # As many refinements as published need the count to reach the budget at 5 % a time.
+        self._strategy = MCMCStrategy(
+            cap_max=config.max_gaussians,
+            refine_start_iter=max(1, round(500 * shorter)),
+            refine_stop_iter=round(25_000 * shorter),
+            refine_every=max(10, round(100 * shorter)),
+        )
+        self._state = self._strategy.initialize_state()
 
-
-def _rows(parameters: Parameters) -> list[Tensor]:
-    """Every parameter as [N, -1]; those without columns are left out."""
-    return [tensor.detach().reshape(len(tensor), -1) for tensor in parameters.values() if tensor.numel()]
+    def after_step(self, parameters: Parameters, optimizers: Optimizers, step: int, rendering: Rendering) -> None:
+        self._strategy.cap_max = self.max_gaussians
+        with self._seeded(rendering.radii.device), torch.no_grad():
+            rate = self._schedule.learning_rates(step)["means"]
+            self._strategy.step_post_backward(parameters, dict(optimizers), self._state, step, {}, lr=rate)
 
 
-def _rotation_columns(quats: Tensor, axis: Tensor) -> Tensor:
-    """[M, 3] column ``axis`` [M] of the rotation matrix of each quaternion [M, 4] wxyz."""
-    w, x, y, z = torch.nn.functional.normalize(quats, dim=1).unbind(1)
-    columns = torch.stack(
-        [
-            torch.stack([1 - 2 * (y * y + z * z), 2 * (x * y + w * z), 2 * (x * z - w * y)], dim=1),
-            torch.stack([2 * (x * y - w * z), 1 - 2 * (x * x + z * z), 2 * (y * z + w * x)], dim=1),
-            torch.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)], dim=1),
-        ],
-        dim=1,
-    )
-    return columns[torch.arange(len(axis), device=axis.device), axis]
+@contextlib.contextmanager
+def _gsplat_needed(strategy: str) -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"strategy {strategy!r} needs gsplat", why=str(error), hint="pip install gsplat, or strategy budget"
+        ) from error

@@ -42,12 +42,12 @@ MAY_SEE: dict[str, set[str]] = {
     "widgets": CORE | {"render"},
     "report": CORE | {"render", "widgets"},
     "parameters": {"errors", "config"},
-    "pipeline": CORE | STAGES | {"report", "widgets"},
+    "pipeline": CORE | STAGES | {"render", "report", "widgets"},
     "cli": CORE | {"samples", "parameters", "pipeline", "widgets"},
     "__main__": {"cli"},
     "__init__": CORE | STAGES | {"samples", "report", "pipeline"},
 }
-HEAVY = {"torch", "cv2", "pycolmap", "numba", "matplotlib", "scipy", "PIL", "gsply"}
+HEAVY = {"torch", "cv2", "pycolmap", "numba", "matplotlib", "scipy", "PIL", "gsply", "gsplat", "triton"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 

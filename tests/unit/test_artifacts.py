@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from splatlib.artifacts import Artifact, PinholeCamera, SparseScene, Splat, View
+from splatlib.artifacts import Artifact, Camera, Distortion, SparseScene, Splat, View
 from splatlib.config import ExportConfig
 from splatlib.errors import ArtifactError
 from splatlib.workspace import Workspace
@@ -54,6 +54,38 @@ def test_an_artifact_reads_back_as_it_was_written(make: Callable[[Path], Artifac
     artifact = finished(Workspace(tmp_path), make)
     assert_equal(type(artifact).load(artifact.directory), artifact)
     assert artifact.digest and artifact.seconds > 0
+
+
+@pytest.mark.parametrize(
+    "distortion",
+    [
+        Distortion("radial_tangential", (0.1, -0.05, 0.01, 0.2, 0.0, 0.0), (0.003, -0.004)),
+        Distortion("fisheye", (0.1, -0.05, 0.01, 0.2)),
+    ],
+    ids=lambda distortion: distortion.model,
+)
+def test_a_distorted_lens_reads_back_as_it_was_written(distortion: Distortion, tmp_path: Path) -> None:
+    def make(directory: Path) -> SparseScene:
+        scene = fake_scene(directory)
+        return dataclasses.replace(scene, cameras=(dataclasses.replace(scene.cameras[0], distortion=distortion),))
+
+    scene = finished(Workspace(tmp_path), make)
+    assert_equal(SparseScene.load(scene.directory), scene)
+
+
+@pytest.mark.parametrize(("make", "records"), [(fake_scene, "cameras"), (fake_splat, "held_out")])
+def test_an_artifact_from_before_a_field_was_added_still_loads(
+    make: Callable[[Path], Artifact], records: str, tmp_path: Path
+) -> None:
+    """Lenses had no distortion once, and held-out views no colour-corrected quality."""
+    artifact = finished(Workspace(tmp_path), make)
+    path = artifact.directory / "artifact.json"
+    document = json.loads(path.read_text())
+    for record in document["artifact"][records]:
+        for name in ("distortion", "psnr_corrected_db"):
+            record.pop(name, None)
+    path.write_text(json.dumps(document))
+    assert_equal(type(artifact).load(artifact.directory), artifact)
 
 
 @pytest.mark.parametrize("make", MAKERS)
@@ -125,7 +157,7 @@ def test_a_view_knows_its_center() -> None:
 
 @given(width=st.integers(1, 5000), height=st.integers(1, 5000), x=st.floats(-2, 2), y=st.floats(-2, 2))
 def test_a_scaled_camera_sees_the_same_point_at_the_same_place(width: int, height: int, x: float, y: float) -> None:
-    camera = PinholeCamera(640, 360, 500.0, 510.0, 318.0, 181.0)
+    camera = Camera(640, 360, 500.0, 510.0, 318.0, 181.0)
     scaled = camera.scaled_to(width, height)
     assert (scaled.fx * x + scaled.cx) / width == pytest.approx((camera.fx * x + camera.cx) / 640)
     assert (scaled.fy * y + scaled.cy) / height == pytest.approx((camera.fy * y + camera.cy) / 360)

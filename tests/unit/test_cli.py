@@ -15,7 +15,8 @@ from typer.testing import CliRunner, Result
 
 from splatlib.cli import app
 from splatlib.config import Job, TrainConfig
-from splatlib.errors import CamerasError
+from splatlib.errors import CamerasError, NoGpuError
+from splatlib.render.device import Obstacle
 from splatlib.workspace import Workspace
 from tests.fakes import FakeStages
 
@@ -58,6 +59,49 @@ def test_options_become_the_job(fake_stages: FakeStages, capture: Path) -> None:
     job = Workspace("out").load_job()
     assert job.train == TrainConfig(preset="balanced", steps=5)
     assert (job.frames.end_s, job.run, job.cameras.allow_partial) == (2.5, "big", True)
+
+
+@pytest.mark.parametrize("preset", ["preview", "balanced", "high", "reference"])
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda"])
+def test_every_preset_and_device_has_its_option(
+    preset: str, device: str, fake_stages: FakeStages, capture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("splatlib.render.device.cuda_obstacle", lambda: None)
+    assert splat("run", "bench.mov", "--out", "out", "--preset", preset, "--device", device).exit_code == 0
+    assert Workspace("out").load_job().train == TrainConfig.from_dict({"preset": preset, "device": device})
+
+
+def test_a_device_that_is_not_named_stays_as_the_job_file_has_it(fake_stages: FakeStages, capture: Path) -> None:
+    Path("job.json").write_text(Job(capture="bench.mov", train=TrainConfig(device="cpu")).to_json())
+    assert splat("run", "--job", "job.json", "--out", "out").exit_code == 0
+    assert Workspace("out").load_job().train.device == "cpu"
+    assert splat("run", "--job", "job.json", "--out", "out", "--device", "auto").exit_code == 0
+    assert Workspace("out").load_job().train.device == "auto"
+
+
+def test_a_gpu_that_is_not_there_is_told_before_the_first_stage(
+    fake_stages: FakeStages, capture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not after an hour of structure from motion."""
+    obstacle = Obstacle(NoGpuError, "there is no CUDA device here", "the driver is gone", "use device cpu")
+    monkeypatch.setattr("splatlib.render.device.cuda_obstacle", lambda: obstacle)
+    result = splat("run", "bench.mov", "--out", "out", "--device", "cuda")
+    assert result.exit_code == 1 and fake_stages.worked == []
+    assert "there is no CUDA device here\nWhy: the driver is gone\nTry: use device cpu\n" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_what_a_gpu_has_trained_needs_no_gpu_to_be_exported_again(
+    fake_stages: FakeStages, capture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("splatlib.render.device.cuda_obstacle", lambda: None)
+    assert splat("run", "bench.mov", "--out", "out", "--device", "cuda").exit_code == 0
+    fake_stages.worked.clear()
+    obstacle = Obstacle(NoGpuError, "there is no CUDA device here", "another machine", "use device cpu")
+    monkeypatch.setattr("splatlib.render.device.cuda_obstacle", lambda: obstacle)
+    options = ["--device", "cuda", "--set", 'export.formats=["ply"]']
+    assert splat("run", "bench.mov", "--out", "out", *options).exit_code == 0
+    assert fake_stages.worked == ["export", "report"]
 
 
 def test_a_job_file_is_overridden_by_options(fake_stages: FakeStages, capture: Path) -> None:
@@ -104,7 +148,11 @@ def test_other_errors_keep_their_traceback_and_name_the_log(fake_stages: FakeSta
         (["run", "bench.mov", "--set", "train.stepz=5"], "train.stepz: unknown field, did you mean steps?"),
         (["run", "bench.mov", "--set", "train.steps=many"], "train.steps: Input should be a valid integer"),
         (["run", "bench.mov", "--set", "steps"], "is not of the form FIELD=VALUE"),
-        (["run", "bench.mov", "--preset", "best"], "train.preset: Input should be 'preview' or 'balanced'"),
+        (
+            ["run", "bench.mov", "--preset", "best"],
+            "train.preset: Input should be 'preview', 'balanced', 'high' or 'reference'",
+        ),
+        (["run", "bench.mov", "--device", "tpu"], "train.device: Input should be 'auto', 'cpu' or 'cuda'"),
         (["run", "bench.mov", "--run", "../up"], "run: String should match pattern"),
         (["run", "bench.mov", "--job", "absent.json"], "cannot read the job absent.json"),
         (["run", "bench.mov", "--job", "bench.mov"], "Job is not valid JSON"),

@@ -17,10 +17,21 @@ from splatlib.config import (
     FramesConfig,
     Job,
     MasksConfig,
+    ResolvedTrainConfig,
     TrainConfig,
 )
 from splatlib.errors import ConfigError
 
+DEVICE_KINDS = ("cpu", "cuda")
+LEFT_TO_THE_PRESET = {
+    "max_long_side_px",
+    "steps",
+    "max_gaussians",
+    "pixels_per_gaussian",
+    "sh_degree",
+    "strategy",
+    "preview_every_steps",
+}
 MODELS = (FramesConfig, CamerasConfig, TrainConfig, ExportConfig)
 
 frames_configs = st.builds(
@@ -37,6 +48,8 @@ train_settings = st.fixed_dictionaries(
         "sh_degree": st.integers(0, 3),
         "ssim_weight": st.floats(0, 1),
         "background": st.sampled_from(["black", "white", "random"]),
+        "strategy": st.sampled_from(["budget", "default", "mcmc"]),
+        "preview_every_steps": st.integers(0, 5000),
         "seed": st.integers(0, 2**63),
     },
 )
@@ -57,11 +70,47 @@ def test_a_job_survives_json(job: Job) -> None:
     assert Job.from_dict(json.loads(json.dumps(job.to_dict()))) == job
 
 
-@given(settings=train_settings)
-def test_a_preset_fills_what_is_not_set_and_only_that(settings: dict[str, Any]) -> None:
+@given(settings=train_settings, kind=st.sampled_from(DEVICE_KINDS))
+def test_a_preset_fills_what_is_not_set_and_only_that(settings: dict[str, Any], kind: str) -> None:
     config = TrainConfig.from_dict(settings)
-    expected = {**TRAIN_PRESETS[settings["preset"]], **settings}
-    assert {name: getattr(config, name) for name in expected} == expected
+    resolved = config.resolved(kind)
+    expected = {**TRAIN_PRESETS[settings["preset"]][kind], **settings, "device": kind}
+    assert {name: getattr(resolved, name) for name in expected} == expected
+    assert None not in resolved.to_dict().values()
+    left = config.to_dict().keys() - expected.keys() - LEFT_TO_THE_PRESET
+    assert {name: getattr(resolved, name) for name in left} == {name: getattr(config, name) for name in left}
+
+
+@given(settings=train_settings, kind=st.sampled_from(DEVICE_KINDS))
+def test_a_resolved_config_resolves_to_itself(settings: dict[str, Any], kind: str) -> None:
+    resolved = TrainConfig.from_dict(settings).resolved(kind)
+    assert resolved.resolved(kind) == resolved
+    assert ResolvedTrainConfig.from_json(resolved.to_json()) == resolved
+
+
+@pytest.mark.parametrize("kind", DEVICE_KINDS)
+def test_presets_cost_more_from_one_to_the_next(kind: str) -> None:
+    for name in ("max_long_side_px", "steps", "max_gaussians", "sh_degree"):
+        values = [TRAIN_PRESETS[preset][kind][name] for preset in ("preview", "balanced", "high", "reference")]
+        assert values == sorted(values), name
+        assert values[0] < values[-1], name
+
+
+@pytest.mark.parametrize("kind", DEVICE_KINDS)
+@pytest.mark.parametrize("preset", TRAIN_PRESETS)
+def test_every_preset_sets_the_same_fields_and_only_those_that_it_may(preset: str, kind: str) -> None:
+    assert TRAIN_PRESETS[preset].keys() == set(DEVICE_KINDS)
+    assert TRAIN_PRESETS[preset][kind].keys() - {"strategy"} == TRAIN_PRESETS["preview"]["cpu"].keys()
+    assert TRAIN_PRESETS[preset][kind].keys() <= LEFT_TO_THE_PRESET
+
+
+@pytest.mark.parametrize("kind", DEVICE_KINDS)
+def test_the_reference_is_the_published_schedule(kind: str) -> None:
+    """Kerbl et al. 2023 and gsplat's simple_trainer: 30,000 steps, degree 3, densification by gsplat's default rules,
+    pictures not larger than 1600 pixels, loss 0.8 L1 + 0.2 (1 - SSIM), before black."""
+    reference = TrainConfig(preset="reference").resolved(kind)
+    assert (reference.steps, reference.sh_degree, reference.strategy) == (30_000, 3, "default")
+    assert (reference.max_long_side_px, reference.ssim_weight, reference.background) == (1600, 0.2, "black")
 
 
 @given(job=jobs, steps=st.integers(1, 1_000_000), seed=st.integers(0, 100))
@@ -78,16 +127,11 @@ def test_no_overrides_change_nothing(job: Job) -> None:
     assert job.with_overrides([]) == job
 
 
-def test_the_presets_differ_in_every_field_that_they_name() -> None:
-    preview, balanced = TrainConfig(preset="preview"), TrainConfig(preset="balanced")
-    for name in TRAIN_PRESETS["preview"]:
-        assert getattr(preview, name) != getattr(balanced, name)
-    assert TRAIN_PRESETS["preview"].keys() == TRAIN_PRESETS["balanced"].keys()
-
-
-def test_defaults_are_the_preview_preset() -> None:
+def test_defaults_are_the_preview_preset_on_the_best_device() -> None:
     defaults = {name: field.default for name, field in TrainConfig.model_fields.items()}
     assert TrainConfig().to_dict() == defaults
+    assert (defaults["preset"], defaults["device"]) == ("preview", "auto")
+    assert {name for name, default in defaults.items() if default is None} == LEFT_TO_THE_PRESET
 
 
 def test_overriding_the_preset_brings_its_values() -> None:
@@ -114,8 +158,10 @@ def test_overrides_reach_an_absent_section() -> None:
         ("train.steps=true", "train.steps: a number is wanted, got True"),
         ("train.steps=1.5", "train.steps: Input should be a valid integer"),
         ("train.ssim_weight=NaN", "train.ssim_weight: Input should be a finite number"),
-        ("train.preset=best", "train.preset: Input should be 'preview' or 'balanced', got 'best'"),
-        ("train.preset=[1]", "train.preset: Input should be 'preview' or 'balanced', got [1]"),
+        ("train.preset=best", "train.preset: Input should be 'preview', 'balanced', 'high' or 'reference', got 'best'"),
+        ("train.preset=[1]", "train.preset: Input should be 'preview', 'balanced', 'high' or 'reference', got [1]"),
+        ("train.device=tpu", "train.device: Input should be 'auto', 'cpu' or 'cuda', got 'tpu'"),
+        ("train.strategy=best", "train.strategy: Input should be 'budget', 'default' or 'mcmc', got 'best'"),
         ("train=5", "train: Input should be a valid dictionary"),
         ("capture.name=5", "capture has no field 'name'"),
         ("masks.backend=folder", "masks: backend 'folder' needs the field folder"),
@@ -165,6 +211,16 @@ def test_configs_are_frozen() -> None:
 def test_result_fields_are_all_but_the_marked_ones(model: type[Any]) -> None:
     marked = {name for name, field in model.model_fields.items() if field.json_schema_extra == NOT_IN_DIGEST}
     assert model().result_fields().keys() == model.model_fields.keys() - marked
+
+
+@given(settings=train_settings)
+def test_overriding_the_preset_forgets_all_that_presets_set(settings: dict[str, Any]) -> None:
+    """Else a job.json that was once resolved would keep the old preset's numbers under the new one's name."""
+    for kind in DEVICE_KINDS:
+        resolved = TrainConfig.from_dict(settings).resolved(kind).to_dict()
+        job = Job(capture="x", train=TrainConfig.from_dict(resolved)).with_overrides({"train.preset": "high"})
+        for name, value in TRAIN_PRESETS["high"][kind].items():
+            assert getattr(job.train.resolved(kind), name) == value
 
 
 def test_how_often_to_look_does_not_change_the_result() -> None:

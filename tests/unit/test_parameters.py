@@ -38,7 +38,9 @@ def test_no_overrides(nothing: object) -> None:
 def test_only_known_launchers_and_presets_are_taken() -> None:
     with pytest.raises(ConfigError, match="launcher 'moon' is not known\nTry: this version knows here"):
         job_from_parameters("x", launcher="moon")
-    with pytest.raises(ConfigError, match=r"train\.preset: Input should be 'preview' or 'balanced'"):
+    with pytest.raises(
+        ConfigError, match=r"train\.preset: Input should be 'preview', 'balanced', 'high' or 'reference'"
+    ):
         job_from_parameters("x", preset="best")
     with pytest.raises(ConfigError, match="overrides is not valid JSON"):
         job_from_parameters("x", overrides="{")

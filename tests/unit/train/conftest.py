@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from splatlib.artifacts import PinholeCamera, SparseScene, View
+from splatlib.artifacts import Camera, SparseScene, View
 from splatlib.gaussians import SH_C0, Gaussians
 from splatlib.render import render_image
 
 NUM_VIEWS = 17
-CAMERA = PinholeCamera(width=96, height=72, fx=90.0, fy=90.0, cx=48.0, cy=36.0)
+CAMERA = Camera(width=96, height=72, fx=90.0, fy=90.0, cx=48.0, cy=36.0)
 
 
 def look_at(center: np.ndarray, target: np.ndarray) -> np.ndarray:
