@@ -1,0 +1,215 @@
+"""Do the poses agree with the pictures? Epipolar geometry of verified matches under each convention.
+
+A relative pose that is right leaves matched points on one another's epipolar lines and in front of both cameras. The
+distance from the lines is Sampson's (Hartley & Zisserman 2004, section 11.4.3). Matches come from the pictures alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+
+from splatlib.artifacts import FrameSet
+from splatlib.cameras._pycolmap import colmap_errors_translated, pycolmap
+from splatlib.cameras.pairs import Pairs, match_pairs
+from splatlib.cameras.priors.frames import FramePriors
+from splatlib.cameras.priors.poses import DIRECTIONS, Convention, FloatArray, inverted
+from splatlib.config import CamerasConfig
+from splatlib.errors import CamerasError
+from splatlib.progress import logger
+
+# Pairs that are compared: frames at so many places, each with its next ones; at more places if too few match.
+_PLACES = (6, 24)
+_STEPS = (1, 2, 4)
+# A pair with fewer verified matches says little, and fewer such pairs than this say nothing.
+_MIN_MATCHES = 30
+_MIN_PAIRS = 3
+# Poses that fit leave a median distance below this share of the picture's diagonal: 11 px at 540x960, an
+# error of about one degree. Wrong conventions of fox_540 and buddha_gray_1368 leave 45 px and more.
+_FITS = 0.01
+# Another convention fits better only if it does so by far: for a camera that hardly turns some give the same lines.
+_BETTER = 4.0
+_EXACT_PX = 1.5
+_ONE_OF_EACH_KIND = ("opencv", "opengl", "ros")
+# Focal lengths that are tried where the file has none, in longer sides of the picture.
+_FOCAL_FACTORS = np.geomspace(0.4, 2.5, 38)
+
+
+@dataclass(frozen=True, eq=False)
+class _Pair:
+    """Verified matches of two frames with priors: positions among them, undistorted points [K, 2] at unit focal length,
+    and the focal length in pixels."""
+
+    first: int
+    second: int
+    points1: FloatArray
+    points2: FloatArray
+    focal_px: float
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How well priors and pictures agree.
+
+    Attributes:
+        error_px: median over pairs of the median Sampson distance; None: too few pairs matched to say.
+        depth: median distance of matched points from the camera, in the priors' unit; None likewise.
+        focal_factor: by which a guessed focal length is to be multiplied; 1 where the file has intrinsics.
+    """
+
+    error_px: float | None
+    depth: float | None
+    focal_factor: float = 1.0
+
+
+def check_convention(frames: FrameSet, found: FramePriors, database_path: Path, config: CamerasConfig) -> Agreement:
+    """Compare a sample of pairs with the poses. Features and lenses must be in the database; matches are added to it.
+
+    Raises:
+        CamerasError: the poses do not fit the pictures as they are stated; the error names the convention that does.
+    """
+    pairs: list[_Pair] = []
+    for places in _PLACES:
+        sample = _sample(found, places)
+        match_pairs(frames, sample, database_path, config)
+        pairs = _verified(found, sample, database_path)
+        if len(pairs) >= _MIN_PAIRS:
+            break
+    if len(pairs) < _MIN_PAIRS:
+        logger.info("cameras: only %d pairs match, too few to check the convention of the priors", len(pairs))
+        return Agreement(None, None)
+    stated = found.priors.convention
+    factors = np.ones(1) if found.cameras else _FOCAL_FACTORS * _longer_side(frames) / pairs[0].focal_px
+    agreements = {convention: _best_agreement(convention, found, pairs, factors) for convention in _conventions(found)}
+    for convention, agreement in agreements.items():
+        logger.debug("cameras: priors read as %s are off by %.2f px", convention, agreement.error_px)
+    own = next(agreement for convention, agreement in agreements.items() if convention.same_as(stated))
+    best, fitting = min(agreements.items(), key=lambda item: item[1].error_px or 0.0)
+    assert own.error_px is not None and fitting.error_px is not None
+    limit_px = _FITS * float(np.hypot(frames.frames[0].width, frames.frames[0].height))
+    if fitting.error_px > limit_px:
+        raise CamerasError(
+            f"the poses in {found.priors.origin} do not fit the pictures in any convention",
+            why=f"matched points are {fitting.error_px:.0f} px off their epipolar lines at best (as {best})",
+            hint="check that poses and pictures belong together and were not cropped or turned, or leave priors out",
+        )
+    if own.error_px > limit_px or own.error_px > max(_EXACT_PX, _BETTER * fitting.error_px):
+        raise CamerasError(
+            f"the poses in {found.priors.origin} are not {stated}: they fit {_names(best)}",
+            why=f"matched points are {_px(own.error_px)} off their epipolar lines as {stated},"
+            f" {_px(fitting.error_px)} as {best}",
+            hint=_hint(best, stated),
+        )
+    logger.info("cameras: the priors fit the pictures as %s, to %.2f px", stated, own.error_px)
+    return own
+
+
+def sampson_errors(points1: FloatArray, points2: FloatArray, cam2_from_cam1: FloatArray) -> FloatArray:
+    """[K] Sampson distances of matched points [K, 2] at unit focal length, in their unit. NaN without a baseline."""
+    x1, x2 = (np.column_stack([points, np.ones(len(points))]) for points in (points1, points2))
+    essential = _cross(cam2_from_cam1[:3, 3]) @ cam2_from_cam1[:3, :3]
+    lines2, lines1 = x1 @ essential.T, x2 @ essential
+    residual = (x2 * lines2).sum(axis=1)
+    scale = np.sqrt((lines1[:, :2] ** 2).sum(axis=1) + (lines2[:, :2] ** 2).sum(axis=1))
+    return np.abs(residual) / np.where(scale > 0, scale, np.nan)
+
+
+def depths(points1: FloatArray, points2: FloatArray, cam2_from_cam1: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """[K] depths in the first and the second camera where the rays of matched points [K, 2] pass closest."""
+    a = np.column_stack([points1, np.ones(len(points1))]) @ cam2_from_cam1[:3, :3].T
+    b = np.column_stack([points2, np.ones(len(points2))])
+    t = cam2_from_cam1[:3, 3]
+    aa, ab, bb = (a * a).sum(axis=1), (a * b).sum(axis=1), (b * b).sum(axis=1)
+    at, bt = a @ t, b @ t
+    determinant = np.maximum(aa * bb - ab * ab, 1e-300)
+    return (ab * bt - bb * at) / determinant, (aa * bt - ab * at) / determinant
+
+
+def _sample(found: FramePriors, num_places: int) -> Pairs:
+    """Neighbours in the frames' order: what was taken one after the other mostly overlaps."""
+    count = len(found)
+    places = np.unique(np.linspace(0, count - 1, num_places).astype(int))
+    wanted = {(min(i, i + s), max(i, i + s)) for i in places for s in _STEPS if i + s < count}
+    return sorted((found.frames[i], found.frames[j]) for i, j in wanted)
+
+
+def _verified(found: FramePriors, sample: Pairs, database_path: Path) -> list[_Pair]:
+    position = {index + 1: place for place, index in enumerate(found.frames)}
+    pairs = []
+    with colmap_errors_translated("reading the matches"), pycolmap.Database.open(database_path) as database:
+        for i, j in sample:
+            matches = np.asarray(database.read_two_view_geometry(i + 1, j + 1).inlier_matches)
+            if len(matches) < _MIN_MATCHES:
+                continue
+            sides = []
+            for image_id, columns in ((i + 1, matches[:, 0]), (j + 1, matches[:, 1])):
+                camera = database.read_camera(database.read_image(image_id).camera_id)
+                keypoints = np.asarray(database.read_keypoints(image_id))[columns, :2].astype(np.float64)
+                sides.append((np.asarray(camera.cam_from_img(keypoints)), camera.mean_focal_length()))
+            (points1, focal1_px), (points2, focal2_px) = sides
+            good = np.isfinite(points1).all(axis=1) & np.isfinite(points2).all(axis=1)
+            first, second = position[i + 1], position[j + 1]
+            pairs.append(_Pair(first, second, points1[good], points2[good], (focal1_px + focal2_px) / 2))
+    return pairs
+
+
+def _conventions(found: FramePriors) -> list[Convention]:
+    orders = (False, True) if found.priors.swapped_matrices is not None else (False,)
+    return [Convention(*each) for each in product(_ONE_OF_EACH_KIND, DIRECTIONS, orders)]
+
+
+def _best_agreement(convention: Convention, found: FramePriors, pairs: list[_Pair], factors: FloatArray) -> Agreement:
+    cam_from_world = found.priors.cam_from_world(convention)[list(found.rows)]
+    return min((_agreement(cam_from_world, pairs, factor) for factor in factors), key=lambda a: a.error_px or 0.0)
+
+
+def _agreement(cam_from_world: FloatArray, pairs: list[_Pair], focal_factor: float) -> Agreement:
+    """Infinitely bad where most points lie behind a camera: a reversed baseline has the same epipolar lines."""
+    errors_px, in_front, nearby = [], [], []
+    for pair in pairs:
+        cam2_from_cam1 = cam_from_world[pair.second] @ inverted(cam_from_world[pair.first])
+        points1, points2 = pair.points1 / focal_factor, pair.points2 / focal_factor
+        errors = sampson_errors(points1, points2, cam2_from_cam1) * pair.focal_px * focal_factor
+        if np.isnan(errors).any():
+            continue  # two poses at one place
+        errors_px.append(np.median(errors))
+        depth1, depth2 = depths(points1, points2, cam2_from_cam1)
+        in_front.append(np.mean((depth1 > 0) & (depth2 > 0)))
+        nearby.append(np.median(depth1))
+    if not errors_px or np.median(in_front) < 0.5:
+        return Agreement(np.inf, None, focal_factor)
+    return Agreement(float(np.median(errors_px)), float(np.median(nearby)), float(focal_factor))
+
+
+def _longer_side(frames: FrameSet) -> int:
+    return max(frames.frames[0].width, frames.frames[0].height)
+
+
+def _cross(vector: FloatArray) -> FloatArray:
+    x, y, z = vector
+    return np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+
+
+def _px(error_px: float) -> str:
+    return f"{error_px:.1f} px" if np.isfinite(error_px) else "behind the cameras or far"
+
+
+def _names(convention: Convention) -> str:
+    """With the other names that the same axes have."""
+    if convention.axes != "opengl":
+        return str(convention)
+    return f"{convention} (the axes of arkit and arcore too)"
+
+
+def _hint(best: Convention, stated: Convention) -> str:
+    settings = []
+    if best.axes != stated.axes:
+        settings.append(f"cameras.priors_convention={best.axes}")
+    if best.direction != stated.direction:
+        settings.append(f"cameras.priors_direction={best.direction}")
+    if best.swapped:
+        settings.append("the other quaternion_order in the file")
+    return "set " + " and ".join(settings)

@@ -1,0 +1,192 @@
+"""Which prior belongs to which frame, and the lenses of priors in COLMAP's database.
+
+Frames are renamed when they are extracted, so priors are found by the file name that a frame had in the capture
+(``Frame.source``), of a video by the frame's own name. A prior's path may be longer or shorter than the frame's, and
+its suffix another one or none: the one that shares most of the path is taken.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from splatlib.artifacts import Frame, FrameSet
+from splatlib.cameras._pycolmap import pycolmap
+from splatlib.cameras.priors.intrinsics import colmap_camera
+from splatlib.cameras.priors.poses import FloatArray, PosePriors
+from splatlib.errors import CamerasError
+
+_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".heic", ".heif", ".avif", ".exr"})
+_NAMED = 3
+# Focal lengths, principal points and coefficients this near are of one lens: what is left over from a file's digits.
+_SAME_LENS = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class FramePriors:
+    """Priors of those frames that have one.
+
+    Attributes:
+        priors: as read.
+        frames: [M] indices into ``FrameSet.frames``, ascending.
+        rows: [M] indices into the priors' arrays.
+        cam_from_world: [M, 4, 4] read by the stated convention.
+        cameras: their lenses for the frames' size, COLMAP's ids counting from 1; empty where the file has none.
+        camera_ids: [M] into ``cameras``.
+        notes: what a reader of the result should know, in plain sentences.
+    """
+
+    priors: PosePriors
+    frames: tuple[int, ...]
+    rows: tuple[int, ...]
+    cam_from_world: FloatArray
+    cameras: tuple[pycolmap.Camera, ...]
+    camera_ids: tuple[int, ...]
+    notes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
+def priors_of_frames(priors: PosePriors, frames: FrameSet) -> FramePriors:
+    """Match priors to frames by name.
+
+    Raises:
+        CamerasError: no frame has a prior, one could have several, several share one, or intrinsics do not fit.
+    """
+    by_stem: dict[str, list[int]] = {}
+    for row, name in enumerate(priors.names):
+        by_stem.setdefault(_stem(name), []).append(row)
+    rows: dict[int, int] = {}
+    for index, frame in enumerate(frames.frames):
+        row = _row_of(frame.source if frames.kind == "photos" else frame.name, by_stem, priors)
+        if row is not None:
+            rows[index] = row
+    if not rows:
+        example = frames.frames[0]
+        raise CamerasError(
+            f"none of the {len(priors.names)} poses in {priors.origin} belongs to a frame",
+            why=f"poses are of pictures like {priors.names[0]}, frames like"
+            f" {example.source if frames.kind == 'photos' else example.name}",
+            hint="poses and pictures are matched by file name",
+        )
+    _refuse_sharing(rows, priors, frames)
+    cameras, camera_ids = _cameras(rows, priors, frames)
+    chosen = tuple(rows.values())
+    return FramePriors(
+        priors=priors,
+        frames=tuple(rows),
+        rows=chosen,
+        cam_from_world=priors.cam_from_world()[list(chosen)],
+        cameras=cameras,
+        camera_ids=camera_ids,
+        notes=(*priors.notes, *_notes(rows, priors, frames)),
+    )
+
+
+def write_lenses(database_path: Path, found: FramePriors) -> None:
+    """Give the frames with priors the priors' lenses in COLMAP's database, instead of the guessed ones."""
+    with pycolmap.Database.open(database_path) as database:
+        id_in_database: dict[int, int] = {}
+        for camera in found.cameras:
+            own_id = database.write_camera(camera)  # COLMAP counts on from the guessed ones
+            id_in_database[camera.camera_id] = own_id
+            rig = pycolmap.Rig(rig_id=own_id)
+            rig.add_ref_sensor(pycolmap.sensor_t(pycolmap.SensorType.CAMERA, own_id))
+            database.write_rig(rig, use_rig_id=True)
+        for index, camera_id in zip(found.frames, found.camera_ids, strict=True):
+            image = database.read_image(index + 1)
+            image.camera_id = id_in_database[camera_id]
+            moment = pycolmap.Frame(frame_id=index + 1, rig_id=id_in_database[camera_id])
+            moment.add_data_id(image.data_id)
+            database.update_frame(moment)  # first: COLMAP compares the image with it
+            database.update_image(image)
+
+
+def _row_of(source: str, by_stem: dict[str, list[int]], priors: PosePriors) -> int | None:
+    candidates = by_stem.get(_stem(source), [])
+    if not candidates:
+        return None
+    scores = [_likeness(source, priors.names[row]) for row in candidates]
+    best = [row for row, score in zip(candidates, scores, strict=True) if score == max(scores)]
+    if len(best) > 1:
+        raise CamerasError(
+            f"{len(best)} poses in {priors.origin} could be that of {source}",
+            why=", ".join(priors.names[row] for row in best[:_NAMED]),
+            hint="name the poses with the folders and suffixes of the pictures, or keep one of them",
+        )
+    return best[0]
+
+
+def _likeness(source: str, name: str) -> tuple[int, bool]:
+    """How many folders above the file are the same, and whether the suffix is."""
+    own, other = PurePosixPath(source), PurePosixPath(name)
+    shared = 0
+    for a, b in zip(reversed(own.parts[:-1]), reversed(other.parts[:-1]), strict=False):
+        if a != b:
+            break
+        shared += 1
+    return shared, own.name == other.name
+
+
+def _stem(name: str) -> str:
+    """The file's name, without a suffix if that is one of a picture: ``frame_1.5`` is whole."""
+    path = PurePosixPath(name)
+    return path.stem if path.suffix.lower() in _SUFFIXES else path.name
+
+
+def _refuse_sharing(rows: dict[int, int], priors: PosePriors, frames: FrameSet) -> None:
+    frame_of: dict[int, Frame] = {}
+    for index, row in rows.items():
+        frame = frames.frames[index]
+        if row in frame_of:
+            raise CamerasError(
+                f"the pose of {priors.names[row]} could be that of two frames",
+                why=f"{frame_of[row].source} and {frame.source}",
+                hint="name the poses with the folders and suffixes of the pictures",
+            )
+        frame_of[row] = frame
+
+
+def _cameras(
+    rows: dict[int, int], priors: PosePriors, frames: FrameSet
+) -> tuple[tuple[pycolmap.Camera, ...], tuple[int, ...]]:
+    lenses = [priors.lenses[row] for row in rows.values()]
+    missing = [priors.names[row] for row, lens in zip(rows.values(), lenses, strict=True) if lens is None]
+    if len(missing) == len(lenses):
+        return (), (0,) * len(lenses)
+    if missing:
+        raise CamerasError(
+            f"{len(missing)} of {len(lenses)} poses in {priors.origin} have no intrinsics, the others have",
+            why=", ".join(missing[:_NAMED]),
+            hint="give all of them intrinsics, or none",
+        )
+    cameras: list[pycolmap.Camera] = []
+    camera_ids = []
+    for index, lens in zip(rows, lenses, strict=True):
+        assert lens is not None
+        camera = colmap_camera(lens, frames.frames[index], len(cameras) + 1)
+        same = next((other for other in cameras if _same(camera, other)), None)
+        if same is None:
+            cameras.append(camera)
+        camera_ids.append((same or camera).camera_id)
+    return tuple(cameras), tuple(camera_ids)
+
+
+def _same(a: pycolmap.Camera, b: pycolmap.Camera) -> bool:
+    return (a.model, a.width, a.height) == (b.model, b.width, b.height) and bool(
+        np.allclose(a.params, b.params, rtol=_SAME_LENS, atol=_SAME_LENS)
+    )
+
+
+def _notes(rows: dict[int, int], priors: PosePriors, frames: FrameSet) -> list[str]:
+    notes = []
+    if unused := len(priors.names) - len(rows):
+        notes.append(f"{unused} of {len(priors.names)} poses in {priors.origin} belong to no frame and are not used.")
+    if without := len(frames) - len(rows):
+        names = [frame.source for index, frame in enumerate(frames.frames) if index not in rows]
+        named = ", ".join(names[:_NAMED]) + (", …" if without > _NAMED else "")
+        notes.append(f"{without} of {len(frames)} frames have no pose in {priors.origin}: {named}.")
+    return notes
