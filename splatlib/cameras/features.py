@@ -19,6 +19,7 @@ import numpy.typing as npt
 from splatlib.artifacts import Frame, FrameSet, MaskSet
 from splatlib.cameras._pycolmap import colmap_errors_translated, cv2, num_threads, pycolmap
 from splatlib.cameras.lens import is_fisheye
+from splatlib.cameras.rigs import write_rigs
 from splatlib.config import CamerasConfig
 from splatlib.errors import CamerasError
 from splatlib.progress import bar
@@ -42,7 +43,8 @@ _FISHEYE_FOCAL_FACTOR = 0.6
 def write_features(database_path: Path, frames: FrameSet, masks: MaskSet | None, config: CamerasConfig) -> None:
     """Create the database: cameras, images, SIFT features. Image ids count from 1 in the order of ``frames``.
 
-    Frames of the same size and EXIF focal length share one camera. Keypoints lie where the mask is not 0.
+    Frames of the same size and EXIF focal length share one camera; the faces of panoramas are rigs
+    (``splatlib.cameras.rigs``). Keypoints lie where the mask is not 0.
 
     Raises:
         CamerasError: a picture or mask cannot be read, or their sizes differ.
@@ -63,9 +65,14 @@ def write_features(database_path: Path, frames: FrameSet, masks: MaskSet | None,
 
 
 def camera_groups(frames: FrameSet) -> dict[tuple[int, int, int | None], list[Frame]]:
-    """Frames that share a camera: same width, height and EXIF focal length in whole pixels (None: unknown)."""
+    """Frames that share a camera: same width, height and EXIF focal length in whole pixels (None: unknown).
+
+    Faces of panoramas are left out: each has a camera of its own.
+    """
     groups: dict[tuple[int, int, int | None], list[Frame]] = {}
     for frame in frames.frames:
+        if frame.group is not None:
+            continue
         focal_px = round(frame.focal_px) if frame.focal_px else None
         groups.setdefault((frame.width, frame.height, focal_px), []).append(frame)
     return groups
@@ -73,7 +80,8 @@ def camera_groups(frames: FrameSet) -> dict[tuple[int, int, int | None], list[Fr
 
 def _write_images(database: pycolmap.Database, frames: FrameSet, camera_model: str) -> None:
     camera_id_of: dict[str, int] = {}
-    for camera_id, ((width, height, focal_px), group) in enumerate(camera_groups(frames).items(), start=1):
+    groups = camera_groups(frames)
+    for camera_id, ((width, height, focal_px), group) in enumerate(groups.items(), start=1):
         fisheye = is_fisheye(camera_model)
         guess_px = (_FISHEYE_FOCAL_FACTOR if fisheye else _DEFAULT_FOCAL_FACTOR) * max(width, height)
         camera = pycolmap.Camera.create_from_model_name(camera_id, camera_model, focal_px or guess_px, width, height)
@@ -85,12 +93,15 @@ def _write_images(database: pycolmap.Database, frames: FrameSet, camera_model: s
         database.write_rig(rig, use_rig_id=True)
         camera_id_of |= {frame.name: camera_id for frame in group}
     for image_id, frame in enumerate(frames.frames, start=1):
+        if frame.group is not None:
+            continue
         camera_id = camera_id_of[frame.name]
         image = pycolmap.Image(name=frame.name, keypoints=np.zeros((0, 2)), camera_id=camera_id, image_id=image_id)
         database.write_image(image, use_image_id=True)
         moment = pycolmap.Frame(frame_id=image_id, rig_id=camera_id)
         moment.add_data_id(image.data_id)
         database.write_frame(moment, use_frame_id=True)
+    write_rigs(database, frames, first_free_id=len(groups) + 1)
 
 
 def _sift_of(

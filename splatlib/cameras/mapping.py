@@ -9,11 +9,13 @@ and 89 for 383 of video_fruits.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from splatlib.artifacts import FrameSet
 from splatlib.cameras._pycolmap import colmap_errors_translated, num_threads, pycolmap
+from splatlib.cameras.rigs import known_cameras, moments
 from splatlib.config import CamerasConfig
 from splatlib.progress import bar, logger
 
@@ -107,18 +109,22 @@ def _run(mapper: str, frames: FrameSet, database_path: Path, config: CamerasConf
 def _incremental(
     frames: FrameSet, database_path: Path, scratch: Path, config: CamerasConfig
 ) -> list[pycolmap.Reconstruction]:
+    num_moments = len(moments(frames))
     options = pycolmap.IncrementalPipelineOptions(
         num_threads=num_threads(),
         random_seed=config.seed,
-        # COLMAP's 10 would refuse small captures.
-        min_model_size=max(3, min(10, len(frames) // 4)),
+        # COLMAP's 10 would refuse small captures; it counts rigs, not pictures.
+        min_model_size=max(3, min(10, num_moments // 4)),
+        ba_refine_sensor_from_rig=False,
         **_INCREMENTAL_THRIFT,
     )
-    with bar(len(frames), "cameras", unit="frame") as progress:
+    with pycolmap.Database.open(database_path) as database:
+        options.constant_cameras = known_cameras(database.read_all_images(), frames)
+    with bar(num_moments, "cameras", unit="frame") as progress:
 
         def registered(count: int = 1) -> None:
             # A second model registers frames again that the first one holds.
-            progress.update(min(count, len(frames) - progress.n))
+            progress.update(min(count, num_moments - progress.n))
 
         models = pycolmap.incremental_mapping(
             database_path,
@@ -136,6 +142,7 @@ def _global(
 ) -> list[pycolmap.Reconstruction]:
     with pycolmap.Database.open(database_path) as database:
         focals_known = all(camera.has_prior_focal_length for camera in database.read_all_cameras())
+        all_rendered = len(known_cameras(database.read_all_images(), frames)) == database.num_cameras()
     if not focals_known:
         # The global mapper cannot find focal lengths by itself.
         pycolmap.calibrate_view_graph(database_path)
@@ -144,6 +151,11 @@ def _global(
     )
     options.mapper.global_positioning.use_gpu = False
     options.mapper.bundle_adjustment.ceres.use_gpu = False
+    options.mapper.refine_sensor_from_rig = False
+    if all_rendered:
+        # it can hold no single camera: panoramas beside photos keep their rigs, but their focal lengths are refined
+        options.mapper.bundle_adjustment.refine_focal_length = False
+        options.mapper.bundle_adjustment.refine_extra_params = False
     manager = pycolmap.ReconstructionManager()
     with bar(_GLOBAL_STAGES, "cameras", unit="step") as progress, pycolmap.Database.open(database_path) as database:
 
@@ -156,29 +168,37 @@ def _global(
     return [manager.get(index) for index in range(manager.size())]
 
 
-def refine_principal_points(model: pycolmap.Reconstruction, mapper: str) -> pycolmap.Reconstruction:
+def refine_principal_points(
+    model: pycolmap.Reconstruction, mapper: str, known: Collection[int] = ()
+) -> pycolmap.Reconstruction:
     """One more bundle adjustment with the principal points free, of lenses that at least 20 views share.
 
     COLMAP leaves the principal point in the middle. Phones crop and stabilise off-centre: on fox_540 it moves by
     8 px, and the median relative rotation error falls from 0.23 to 0.09 degrees. The model is returned unchanged
     where no lens has enough views, a point moves by more than 5 % of the picture, or the mean reprojection error does
     not fall by a thousandth.
+
+    Args:
+        mapper: that made the model.
+        known: ids of cameras that stay as they are.
     """
     views_of: dict[int, int] = {}
     for image_id in model.reg_image_ids():
         camera_id = model.images[image_id].camera_id
         views_of[camera_id] = views_of.get(camera_id, 0) + 1
-    if max(views_of.values(), default=0) < _PRINCIPAL_POINT_MIN_VIEWS:
+    free = {i for i, num_views in views_of.items() if num_views >= _PRINCIPAL_POINT_MIN_VIEWS and i not in known}
+    if not free:
         return model
     refined = pycolmap.Reconstruction(model)
     config = pycolmap.BundleAdjustmentConfig()
     for image_id in refined.reg_image_ids():
         config.add_image(image_id)
-    for camera_id, num_views in views_of.items():
-        if num_views < _PRINCIPAL_POINT_MIN_VIEWS:
-            config.set_constant_cam_intrinsics(camera_id)
+    for camera_id in views_of.keys() - free:
+        config.set_constant_cam_intrinsics(camera_id)
     config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
-    options = pycolmap.BundleAdjustmentOptions(refine_principal_point=True, print_summary=False)
+    options = pycolmap.BundleAdjustmentOptions(
+        refine_principal_point=True, refine_sensor_from_rig=False, print_summary=False
+    )
     options.ceres.solver_options.function_tolerance = 1e-6
     if mapper == "global":
         # The loss that the mapper itself ended with; with another one the errors before and after would differ by that.

@@ -6,6 +6,9 @@
 2. a video, or photos whose file names count up: each frame with its next ``sequential_overlap`` neighbours, and for
    loop closure with the six frames elsewhere in the capture that look most like it ("sequential");
 3. other photos: each with the 20 that look most like it and its two neighbours by name ("retrieval").
+
+The faces of a panorama are never compared with one another: they share a centre. Neighbours of a panorama are
+panoramas, half as many, and all faces are compared with all of theirs, since the camera may have turned.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import numpy.typing as npt
 from splatlib.artifacts import FrameSet
 from splatlib.cameras import retrieval
 from splatlib.cameras._pycolmap import colmap_errors_translated, num_threads, pycolmap
+from splatlib.cameras.rigs import moments
 from splatlib.config import CamerasConfig
 from splatlib.progress import bar
 
@@ -50,7 +54,8 @@ def choose_method(frames: FrameSet, config: CamerasConfig) -> str:
 
 def names_count_up(frames: FrameSet) -> bool:
     """Whether the sources' file names end in numbers that go up in small steps, in the frames' order."""
-    numbers = [re.search(r"(\d+)\D*$", Path(frame.source).stem) for frame in frames.frames]
+    sources = [frames.frames[moment[0]].source for moment in moments(frames)]
+    numbers = [re.search(r"(\d+)\D*$", Path(source).stem) for source in sources]
     if any(number is None for number in numbers):
         return False
     steps = [int(b[1]) - int(a[1]) for a, b in pairwise(numbers) if a is not None and b is not None]
@@ -60,11 +65,21 @@ def names_count_up(frames: FrameSet) -> bool:
 
 def choose_pairs(frames: FrameSet, database_path: Path, config: CamerasConfig) -> Pairs:
     """The pairs to compare. Reads the descriptors in the database where frames are chosen by likeness."""
-    num_frames, method = len(frames), choose_method(frames, config)
+    num_frames, method, taken = len(frames), choose_method(frames, config), moments(frames)
+    moment_of = {index: number for number, moment in enumerate(taken) for index in moment}
     if method == "exhaustive":
-        return list(combinations(range(num_frames), 2))
+        return [(i, j) for i, j in combinations(range(num_frames), 2) if moment_of[i] != moment_of[j]]
     window = config.sequential_overlap if method == "sequential" else _NEIGHBOURS_UNORDERED
-    pairs = {(i, j) for i in range(num_frames) for j in range(i + 1, min(i + window, num_frames - 1) + 1)}
+    most_faces = max(map(len, taken))
+    if most_faces > 1:
+        window = max(1, window // 2)
+    pairs = {
+        (min(i, j), max(i, j))
+        for number, moment in enumerate(taken)
+        for later in taken[number + 1 : number + 1 + window]
+        for i in moment
+        for j in later
+    }
     if method == "retrieval" or config.loop_closure:
         top = _LOOK_ALIKES if method == "sequential" else _LOOK_ALIKES_UNORDERED
         with colmap_errors_translated("reading the features"), pycolmap.Database.open(database_path) as database:
@@ -73,8 +88,8 @@ def choose_pairs(frames: FrameSet, database_path: Path, config: CamerasConfig) -
                 return np.asarray(database.read_descriptors(index + 1).data)
 
             vectors = retrieval.vlad(descriptors_of, num_frames, config.seed)
-        pairs |= retrieval.look_alikes(vectors, top, but_neighbours_within=window)
-    return sorted(pairs)
+        pairs |= retrieval.look_alikes(vectors, top, but_neighbours_within=window * most_faces)
+    return sorted((i, j) for i, j in pairs if moment_of[i] != moment_of[j])
 
 
 def match_pairs(frames: FrameSet, pairs: Pairs, database_path: Path, config: CamerasConfig) -> None:

@@ -46,10 +46,17 @@ def cameras_and_views(
             camera_index=used.index(image.camera_id),
             cam_from_world=np.vstack([image.cam_from_world().matrix(), (0.0, 0.0, 0.0, 1.0)]),
             has_mask=image.name in masked,
+            group=_group(model, image),
         )
         for image in images
     ]
     return tuple(map(camera_of, cameras)), tuple(views)
+
+
+def _group(model: pycolmap.Reconstruction, image: pycolmap.Image) -> str | None:
+    """The moment of a rig of several cameras that a picture belongs to."""
+    frame = model.frames[image.frame_id]
+    return f"{image.frame_id:06d}" if len(list(frame.image_ids)) > 1 else None
 
 
 def sparse_points(model: pycolmap.Reconstruction, views: tuple[View, ...]) -> Points:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from splatlib.artifacts import FrameSet, MaskSet, SparseScene
 from splatlib.cameras._pycolmap import colmap_errors_translated, colmap_logged
 from splatlib.cameras.features import write_features
 from splatlib.cameras.lens import beyond_the_renderer
 from splatlib.cameras.mapping import Mapped, map_frames, refine_principal_points
 from splatlib.cameras.pairs import choose_method, choose_pairs, match_pairs
+from splatlib.cameras.priors import map_with_priors, priors_of_frames, read_priors
+from splatlib.cameras.rigs import known_cameras
 from splatlib.cameras.scene import cameras_and_views, sparse_points
 from splatlib.cameras.undistort import take_as_they_are, undistort
 from splatlib.config import CamerasConfig
@@ -29,7 +33,8 @@ def solve_cameras(
     ``splatlib.cameras.pairs``, which mapper is used in ``splatlib.cameras.mapping``, what undistortion crops in
     ``splatlib.cameras.undistort``. With ``config.undistort`` off the pictures stay as they are and the cameras keep
     their lens distortion, which training can draw on a GPU only. The scene's scale, orientation and origin are
-    arbitrary.
+    arbitrary, unless ``config.priors`` names poses that are trusted or refined (``splatlib.cameras.priors.stage``):
+    then they are those of the poses.
 
     With one seed a result repeats but for its last digits: COLMAP's threads add up in the order they finish.
 
@@ -45,7 +50,9 @@ def solve_cameras(
         CamerasError: fewer than three frames, a picture that cannot be read, or a failure inside COLMAP.
         WorkspaceError: the workspace is full, busy, or cannot be written.
     """
+    priors = read_priors(config.priors, config) if config.priors is not None else None
     inputs = {"frames": frames.digest} | ({"masks": masks.digest} if masks is not None else {})
+    inputs |= {"priors": priors.digest} if priors is not None else {}
     stage = ws.stage(SparseScene, config, inputs)
     if (scene := stage.reuse()) is not None:
         return scene
@@ -54,19 +61,20 @@ def solve_cameras(
             f"{len(frames)} frames are too few to solve cameras from",
             hint=f"at least {_MIN_FRAMES} that overlap are needed, 30 or more are better",
         )
+    found = priors_of_frames(priors, frames) if priors is not None else None
     with stage.work() as directory, colmap_logged():
         database_path = directory / "database.db"
-        write_features(database_path, frames, masks, config)
-        pairs = choose_pairs(frames, database_path, config)
-        logger.info("cameras: comparing %d pairs (%s)", len(pairs), choose_method(frames, config))
-        match_pairs(frames, pairs, database_path, config)
-        mapped = map_frames(frames, database_path, config)
+        if found is not None:
+            mapped = map_with_priors(found, frames, masks, database_path, config)
+        else:
+            mapped = _map_from_nothing(frames, masks, database_path, config)
         too_few = mapped.num_registered < config.min_registered * len(frames)
         if mapped.model is None or (too_few and not config.allow_partial):
             raise _too_few(mapped, frames, config)
         model = mapped.model
-        if config.refine_principal_point:
-            model = refine_principal_points(model, mapped.mapper)
+        if config.refine_principal_point and mapped.mapper != "priors":
+            known = known_cameras(model.images.values(), frames)
+            model = refine_principal_points(model, mapped.mapper, known)
         sparse = directory / "sparse" / "0"
         sparse.mkdir(parents=True)
         with colmap_errors_translated("writing the model"):
@@ -96,6 +104,7 @@ def solve_cameras(
             mapper=mapped.mapper,
             images=f"{pictures}/images",
             warnings=warnings,
+            outside_mask=masks.outside if masks is not None else "ignore",
         )
         scene.save_arrays()
         logger.info(
@@ -106,6 +115,14 @@ def solve_cameras(
             scene.mean_reprojection_error_px,
         )
         return stage.finish(scene)
+
+
+def _map_from_nothing(frames: FrameSet, masks: MaskSet | None, database_path: Path, config: CamerasConfig) -> Mapped:
+    write_features(database_path, frames, masks, config)
+    pairs = choose_pairs(frames, database_path, config)
+    logger.info("cameras: comparing %d pairs (%s)", len(pairs), choose_method(frames, config))
+    match_pairs(frames, pairs, database_path, config)
+    return map_frames(frames, database_path, config)
 
 
 def _too_few(mapped: Mapped, frames: FrameSet, config: CamerasConfig) -> TooFewRegisteredError:

@@ -18,7 +18,8 @@ _DEFAULT = FramesConfig()
 def extract_frames(capture: str | Path, ws: Workspace, config: FramesConfig = _DEFAULT) -> FrameSet:
     """Choose frames from a capture and write them as upright RGB JPEGs, named in order.
 
-    Pictures with transparency are put over black; their alpha goes to ``alpha/<stem>.png``.
+    Pictures with transparency are put over black; their alpha goes to ``alpha/<stem>.png``. Panoramas (how they are
+    told: ``splatlib.capture.panorama_detect``) become square faces ``000001_front.jpg`` … that share a group.
 
     Args:
         capture: a video (mp4, mov, …), a folder of photos, a zip of photos, or a folder that holds one video.
@@ -29,7 +30,7 @@ def extract_frames(capture: str | Path, ws: Workspace, config: FramesConfig = _D
         CaptureNotFoundError: nothing is there.
         CaptureUnreadableError: it is not media, is cut off, encrypted, or holds no pictures.
         CaptureUnsafeError: an archive that escapes its folder, links, or explodes.
-        CaptureUnusableError: fewer than three pictures, or the camera never moved.
+        CaptureUnusableError: fewer than three pictures, the camera never moved, or a panorama is not 2:1.
         WorkspaceError: the workspace is full, busy, or cannot be written.
     """
     # here, and not above: these load OpenCV and Pillow, which planning a job does not need
@@ -51,22 +52,29 @@ def extract_frames(capture: str | Path, ws: Workspace, config: FramesConfig = _D
             kind, harvest = "video", harvest_video(found, images, config)
         else:
             kind, harvest = "photos", harvest_photos(found, images, directory / "alpha", config)
-        refuse_hopeless(harvest.tally, len(harvest.frames), harvest.num_readable, harvest.num_unreadable, found.name)
+        moments = harvest.moments()
+        refuse_hopeless(harvest.tally, len(moments), harvest.num_readable, harvest.num_unreadable, found.name)
         jumps = exposure_jumps(harvest.tally.exposure_steps_ev)
-        pictures = [images / frame.name for frame in harvest.frames]
+        # of a panorama one face, always the same: it moves as an ordinary camera would
+        pictures = [images / moment[0].name for moment in moments]
         found_wrong = warnings_for(harvest.tally, pictures, sum(jumps), harvest.num_blurred, kind == "video")
         warnings = [*harvest.notes, *found_wrong]
         for warning in warnings:
             logger.warning("frames: %s", warning)
-        logger.info("frames: kept %d of %d", len(harvest.frames), len(harvest.frames) + len(harvest.dropped))
+        logger.info("frames: kept %d of %d", len(moments), len(moments) + len(harvest.dropped))
+        if harvest.faces:
+            logger.info("frames: %d pictures, %d faces a panorama", len(harvest.frames), len(harvest.faces))
         return stage.finish(
             FrameSet(
                 directory=directory,
                 capture=found.name,
                 kind=kind,
-                frames=tuple(_flagged(frame, jump) for frame, jump in zip(harvest.frames, jumps, strict=True)),
+                frames=tuple(
+                    _flagged(frame, jump) for moment, jump in zip(moments, jumps, strict=True) for frame in moment
+                ),
                 dropped=tuple(harvest.dropped),
                 warnings=tuple(warnings),
+                faces=harvest.faces,
             )
         )
 

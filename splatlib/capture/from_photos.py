@@ -11,10 +11,12 @@ from splatlib.artifacts import DroppedFrame, Frame
 from splatlib.capture.check import Tally
 from splatlib.capture.choose import MIN_MOTION_PHOTOS, Candidate, WindowPicker, blurred_and_surplus
 from splatlib.capture.exif import PhotoFacts
-from splatlib.capture.harvest import Harvest, MotionMeter, Seen, frame_name
+from splatlib.capture.harvest import Harvest, MotionMeter, Seen, frame_name, group_name
 from splatlib.capture.listing import PhotoCollection
+from splatlib.capture.panorama import FaceRenderer, frame_of_face, panoramas_within
+from splatlib.capture.panorama_detect import edges_meet, is_two_to_one, nearly_all, refuse_wrong_shape, taken_for_note
 from splatlib.capture.parallel import in_order
-from splatlib.capture.photos import MIN_SIDE_PX, KeptPhoto, Survey, encode_png, keep_photo, survey_photo
+from splatlib.capture.photos import MIN_SIDE_PX, KeptPhoto, Survey, encode_png, keep_faces, keep_photo, survey_photo
 from splatlib.config import FramesConfig
 from splatlib.errors import CaptureUnreadableError
 from splatlib.progress import bar, logger
@@ -24,13 +26,16 @@ def harvest_photos(photos: PhotoCollection, images: Path, alpha: Path, config: F
     """Choose among photos and write the chosen ones.
 
     All are kept up to ``max_frames``, in natural order, but for those that can be read no more, show nothing that
-    the one before does not, or are far more blurred than their neighbours.
+    the one before does not, or are far more blurred than their neighbours. A panorama stays or goes as a whole; each of
+    its faces counts as one of ``max_frames``.
 
     Args:
         photos: in natural order.
         images: empty folder for the pictures.
         alpha: folder for the transparency of those that have any; made when needed.
         config: how to choose.
+
+    Raises CaptureUnusableError for a panorama that is not 2:1.
     """
     sieve = _Sieve(photos, config)
     with bar(len(photos.names), "frames: looking at the photos", unit="photo") as progress:
@@ -38,22 +43,32 @@ def harvest_photos(photos: PhotoCollection, images: Path, alpha: Path, config: F
             sieve.offer(index, looked)
             progress.update()
     chosen, flags = sieve.choose()
+    renderer = FaceRenderer(config)
+
+    def keep(index: int) -> list[KeptPhoto] | CaptureUnreadableError:
+        return _keep(photos, index, config, renderer if index in sieve.panoramas else None)
 
     frames: list[Frame] = []
     made: list[int] = []
     with bar(len(chosen), "frames: writing the photos", unit="photo") as progress:
-        for position, photo in zip(chosen, in_order(lambda i: _keep(photos, i, config), chosen), strict=True):
+        for position, kept in zip(chosen, in_order(keep, chosen), strict=True):
             progress.update()
-            if isinstance(photo, CaptureUnreadableError):
-                sieve.drop_unreadable(position, photo)
+            if isinstance(kept, CaptureUnreadableError):
+                sieve.drop_unreadable(position, kept)
                 continue
-            name = frame_name(len(frames) + 1)
-            (images / name).write_bytes(photo.jpeg)
-            if photo.alpha is not None:
-                alpha.mkdir(exist_ok=True)
-                (alpha / name).with_suffix(".png").write_bytes(encode_png(photo.alpha))
-            frames.append(replace(sieve.frame(position, photo, name), flags=flags[position]))
             made.append(sieve.order.index(position))
+            is_panorama = position in sieve.panoramas
+            for photo, face in zip(kept, renderer.faces if is_panorama else (None,), strict=True):
+                name = frame_name(len(made), face.name if face else None)
+                (images / name).write_bytes(photo.jpeg)
+                if photo.alpha is not None:
+                    alpha.mkdir(exist_ok=True)
+                    (alpha / name).with_suffix(".png").write_bytes(encode_png(photo.alpha))
+                frame = replace(sieve.frame(position, photo, name), flags=flags[position])
+                if face is not None:
+                    focal_px = renderer.focal_px(photo.width)
+                    frame = frame_of_face(frame, face, group=group_name(len(made)), focal_px=focal_px)
+                frames.append(frame)
 
     return Harvest(
         frames=frames,
@@ -62,7 +77,8 @@ def harvest_photos(photos: PhotoCollection, images: Path, alpha: Path, config: F
         num_readable=len(photos.names) - len(sieve.unreadable),
         num_unreadable=len(sieve.unreadable),
         num_blurred=sieve.num_blurred,
-        notes=[*photos.notes, *_unreadable_note(sieve.unreadable)],
+        notes=[*photos.notes, *_unreadable_note(sieve.unreadable), *sieve.notes],
+        faces=renderer.faces if any(frame.group for frame in frames) else (),
     )
 
 
@@ -71,10 +87,14 @@ class _Known:
     sharpness: float | None
     long_side_px: int
     facts: PhotoFacts
+    is_panorama: bool
+    may_be_panorama: bool
+    edges_meet: bool
 
 
 class _Sieve:
-    """Which photos stay. ``order`` holds the indices of those that differ from one another."""
+    """Which photos stay. ``order`` holds the indices of those that differ from one another, ``panoramas`` those of the
+    panoramas once ``choose`` was called."""
 
     def __init__(self, photos: PhotoCollection, config: FramesConfig) -> None:
         self._names, self._config = photos.names, config
@@ -87,6 +107,8 @@ class _Sieve:
         self.dropped: list[DroppedFrame] = []
         self.unreadable: list[str] = []
         self.num_blurred = 0
+        self.panoramas: frozenset[int] = frozenset()
+        self.notes: list[str] = []
 
     def offer(self, index: int, looked: tuple[bytes, Survey] | CaptureUnreadableError) -> None:
         """Take the next photo's survey, with the digest of its file."""
@@ -103,7 +125,7 @@ class _Sieve:
         else:
             self._seen_before.add(digest)
             # without its thumbnail: thousands of photos may come
-            self._known[index] = _Known(survey.look.sharpness, max(survey.width, survey.height), survey.facts)
+            self._known[index] = self._known_of(index, survey)
             seen = Seen(survey.look)
             self._take(self._picker.offer(Candidate(index, float(index), survey.look.sharpness, seen)))
 
@@ -112,8 +134,10 @@ class _Sieve:
         self._take(self._picker.flush())
         for passed in (*self._picker.duplicates, *self._picker.surplus):
             self._drop(passed.index, "duplicate", passed.sharpness)
+        self._find_panoramas()
         scores = [self._known[index].sharpness for index in self.order]
-        kept, blurred, reasons = blurred_and_surplus(scores, self._config.max_frames, self._config.drop_blurred)
+        most = panoramas_within(self._config) if self.panoramas else self._config.max_frames
+        kept, blurred, reasons = blurred_and_surplus(scores, most, self._config.drop_blurred)
         self.num_blurred = sum(blurred)
         for position, reason in reasons.items():
             self._drop(self.order[position], reason, scores[position])
@@ -142,6 +166,29 @@ class _Sieve:
         self.unreadable.append(f"{self._names[index]} ({error.why or error.what})")
         self._drop(index, "unreadable")
 
+    def _known_of(self, index: int, survey: Survey) -> _Known:
+        told = self._config.projection == "equirectangular"
+        says = told or (survey.says_panorama and self._config.projection == "auto")
+        if says:
+            refuse_wrong_shape(self._names[index], survey.width, survey.height, told)
+        may_be = self._config.projection == "auto" and not says and is_two_to_one(survey.width, survey.height)
+        return _Known(
+            survey.look.sharpness,
+            max(survey.width, survey.height),
+            survey.facts,
+            is_panorama=says,
+            may_be_panorama=may_be,
+            edges_meet=may_be and edges_meet(survey.look.thumbnail),
+        )
+
+    def _find_panoramas(self) -> None:
+        unsure = [index for index, known in self._known.items() if known.may_be_panorama]
+        found = {index for index, known in self._known.items() if known.is_panorama}
+        if nearly_all([self._known[index].edges_meet for index in unsure]):
+            found |= set(unsure)
+            self.notes.append(taken_for_note(len(unsure)))
+        self.panoramas = frozenset(found)
+
     def _take(self, winner: Candidate[Seen] | None) -> None:
         if winner is not None:
             self.order.append(winner.index)
@@ -159,9 +206,14 @@ def _survey(photos: PhotoCollection, index: int) -> tuple[bytes, Survey] | Captu
         return error
 
 
-def _keep(photos: PhotoCollection, index: int, config: FramesConfig) -> KeptPhoto | CaptureUnreadableError:
+def _keep(
+    photos: PhotoCollection, index: int, config: FramesConfig, renderer: FaceRenderer | None
+) -> list[KeptPhoto] | CaptureUnreadableError:
     try:
-        return keep_photo(photos.read(index), photos.names[index], config.max_long_side_px, config.jpeg_quality)
+        data, name = photos.read(index), photos.names[index]
+        if renderer is not None:
+            return keep_faces(data, name, renderer, config.jpeg_quality)
+        return [keep_photo(data, name, config.max_long_side_px, config.jpeg_quality)]
     except CaptureUnreadableError as error:
         return error
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from splatlib.artifacts import DroppedFrame, Frame
+from splatlib.artifacts import DroppedFrame, Frame, RigFace
 from splatlib.capture.check import Tally
 from splatlib.capture.choose import Candidate
 from splatlib.capture.look import Look
@@ -17,11 +18,12 @@ class Harvest:
     """What came of reading a capture; the pictures are written.
 
     Attributes:
-        frames: kept, in order.
-        tally: of the kept frames.
+        frames: kept, in order; the faces of a panorama follow one another.
+        tally: of the kept pictures of the capture, a panorama counting as one.
         num_readable, num_unreadable: pictures that could, and could not, be looked at.
         num_blurred: frames far less sharp than their neighbours.
         notes: for the user, in plain sentences.
+        faces: of the panoramas among the frames.
     """
 
     frames: list[Frame]
@@ -31,6 +33,11 @@ class Harvest:
     num_unreadable: int
     num_blurred: int
     notes: list[str]
+    faces: tuple[RigFace, ...] = ()
+
+    def moments(self) -> list[list[Frame]]:
+        """The frames of each kept picture of the capture: the faces of a panorama, else one."""
+        return [list(frames) for _, frames in itertools.groupby(self.frames, lambda frame: frame.group or frame.name)]
 
 
 @dataclass
@@ -56,6 +63,11 @@ class MotionMeter(Generic[SeenT]):
         return self._reference.motion_to(other.item.look).displacement
 
 
-def frame_name(number: int) -> str:
-    """File name of the n-th kept frame, from 1."""
-    return f"{number:06d}.jpg"
+def group_name(number: int) -> str:
+    """Of the faces of the n-th kept picture of the capture, from 1."""
+    return f"{number:06d}"
+
+
+def frame_name(number: int, face: str | None = None) -> str:
+    """File name of the n-th kept picture of the capture, from 1, or of one face of it."""
+    return f"{number:06d}.jpg" if face is None else f"{number:06d}_{face}.jpg"

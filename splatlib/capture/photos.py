@@ -11,6 +11,8 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 
 from splatlib.capture.exif import PhotoFacts, read_facts
 from splatlib.capture.look import SCORE_PX, Look, look_at
+from splatlib.capture.panorama import FaceRenderer
+from splatlib.capture.panorama_detect import photo_says_panorama
 from splatlib.errors import CaptureUnreadableError
 from splatlib.progress import logger
 
@@ -49,6 +51,7 @@ class Survey:
     Attributes:
         width, height: upright, at full size.
         is_empty: it is transparent all over.
+        says_panorama: its metadata says that it is equirectangular.
     """
 
     look: Look
@@ -56,6 +59,7 @@ class Survey:
     height: int
     facts: PhotoFacts
     is_empty: bool
+    says_panorama: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,7 @@ def survey_photo(data: bytes, name: str) -> Survey:
     """Decode a photo as small as its format allows and measure it. Raises CaptureUnreadableError."""
     try:
         with Image.open(io.BytesIO(data)) as image:
-            facts, (width, height) = read_facts(image), image.size
+            facts, (width, height), says_panorama = read_facts(image), image.size, photo_says_panorama(image.info)
             if facts.orientation >= 5:
                 width, height = height, width
             # a JPEG can be decoded at an eighth, a quarter or half its size; other formats ignore this
@@ -90,7 +94,7 @@ def survey_photo(data: bytes, name: str) -> Survey:
     except _DECODER_ERRORS as error:
         raise _unreadable(name, error) from error
     is_empty = mask is not None and not (mask >= 128).any()
-    return Survey(look_at(grey, mask), width, height, facts, is_empty)
+    return Survey(look_at(grey, mask), width, height, facts, is_empty, says_panorama)
 
 
 def keep_photo(data: bytes, name: str, max_long_side_px: int, jpeg_quality: int) -> KeptPhoto:
@@ -98,22 +102,12 @@ def keep_photo(data: bytes, name: str, max_long_side_px: int, jpeg_quality: int)
 
     A JPEG that already is all that keeps its bytes. Raises CaptureUnreadableError.
     """
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            orientation = read_facts(image).orientation
-            profile = _foreign_profile(image.info.get("icc_profile"), name)
-            is_jpeg = image.format in ("JPEG", "MPO") and image.mode == "RGB"
-            color, alpha = _color_and_alpha(image)
-    except _DECODER_ERRORS as error:
-        raise _unreadable(name, error) from error
-    fits = max(color.size) <= max_long_side_px
-    if is_jpeg and fits and orientation == 1 and profile is None:
-        return KeptPhoto(data, *color.size, None)
+    opened = _opened(data, name)
+    picture, alpha, orientation, profile = opened.picture, opened.alpha, opened.orientation, opened.profile
+    fits = max(picture.size) <= max_long_side_px
+    if opened.is_jpeg and fits and orientation == 1 and profile is None:
+        return KeptPhoto(data, *picture.size, None)
 
-    # over black before scaling, so that what lies under transparent pixels does not bleed into the edge
-    picture = color.convert("RGB")
-    if alpha is not None:
-        picture = Image.composite(picture, Image.new("RGB", picture.size), alpha)
     if not fits:
         scale = max_long_side_px / max(picture.size)
         size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
@@ -124,6 +118,52 @@ def keep_photo(data: bytes, name: str, max_long_side_px: int, jpeg_quality: int)
     turn = _TURNS.get(orientation)
     picture = _turned(picture, turn)
     return KeptPhoto(encode_jpeg(picture, jpeg_quality), *picture.size, None if alpha is None else _turned(alpha, turn))
+
+
+def keep_faces(data: bytes, name: str, renderer: FaceRenderer, jpeg_quality: int) -> list[KeptPhoto]:
+    """The faces of a panorama, in the renderer's order, made ready as ``keep_photo`` does.
+
+    Raises CaptureUnreadableError.
+    """
+    opened = _opened(data, name)
+    turn = _TURNS.get(opened.orientation)
+    picture = opened.picture if opened.profile is None else _in_srgb(opened.picture, opened.profile, name)
+    pictures = renderer.render(np.asarray(_turned(picture, turn)))
+    if opened.alpha is None:
+        alphas: list[Image.Image | None] = [None] * len(pictures)
+    else:
+        alphas = [Image.fromarray(mask) for mask in renderer.render(np.asarray(_turned(opened.alpha, turn)))]
+    return [
+        KeptPhoto(encode_jpeg(Image.fromarray(face), jpeg_quality), face.shape[1], face.shape[0], alpha)
+        for face, alpha in zip(pictures, alphas, strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """RGB, black where it is transparent; ``is_jpeg``: its file could be taken as it is."""
+
+    picture: Image.Image
+    alpha: Image.Image | None
+    orientation: int
+    profile: ImageCms.ImageCmsProfile | None
+    is_jpeg: bool
+
+
+def _opened(data: bytes, name: str) -> _Opened:
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            orientation = read_facts(image).orientation
+            profile = _foreign_profile(image.info.get("icc_profile"), name)
+            is_jpeg = image.format in ("JPEG", "MPO") and image.mode == "RGB"
+            color, alpha = _color_and_alpha(image)
+    except _DECODER_ERRORS as error:
+        raise _unreadable(name, error) from error
+    # over black before scaling, so that what lies under transparent pixels does not bleed into the edge
+    picture = color.convert("RGB")
+    if alpha is not None:
+        picture = Image.composite(picture, Image.new("RGB", picture.size), alpha)
+    return _Opened(picture, alpha, orientation, profile, is_jpeg)
 
 
 def encode_jpeg(picture: Image.Image, quality: int) -> bytes:

@@ -42,6 +42,7 @@ class VideoReader:
 
     Attributes:
         num_frames: as the container says; 0 if it does not.
+        width, height: of its frames, upright.
         duration_s: between ``start_s`` and ``end_s``; None if unknown.
         notes: what turned out to be wrong with it, once it was read.
     """
@@ -52,6 +53,8 @@ class VideoReader:
     num_frames: int = 0
     duration_s: float | None = None
     notes: list[str] = field(default_factory=list)
+    width: int = 0
+    height: int = 0
 
     def __post_init__(self) -> None:
         with _opened(self.path) as video:
@@ -60,6 +63,11 @@ class VideoReader:
             # the count is negative or huge where the container has none
             count = video.get(cv2.CAP_PROP_FRAME_COUNT)
             self.num_frames = int(count) if 0 < count < 1e8 else 0
+            # the properties tell the size as stored or as turned, by OpenCV's version; a frame tells it as it comes
+            _grab(video, self.path)
+            ok, bgr = video.retrieve()
+            if ok and bgr is not None:
+                self.height, self.width = bgr.shape[:2]
         if self.num_frames:
             whole_s = self.num_frames * self._frame_s
             end_s = whole_s if self.end_s is None else min(self.end_s, whole_s)

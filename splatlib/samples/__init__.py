@@ -122,7 +122,7 @@ def make_sample(
 
     camera = _camera(*size)
     blurred, duplicates = _flaws(frames)
-    cam_from_world = _camera_path(frames, duplicates)
+    cam_from_world = camera_path(frames, duplicates)
     names = [f"IMG_{1001 + index}.jpg" if kind == "photos" else f"frame {index}" for index in range(frames)]
     path = directory / ("photos" if kind == "photos" else "sample.mp4")
     sample = Sample(path, kind, camera, cam_from_world, tuple(range(frames)), tuple(names), blurred, duplicates, seed)
@@ -168,7 +168,7 @@ def _flaws(num_frames: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return blurred, duplicates
 
 
-def _camera_path(num_frames: int, duplicates: tuple[int, ...]) -> npt.NDArray[np.float64]:
+def camera_path(num_frames: int, duplicates: tuple[int, ...] = ()) -> npt.NDArray[np.float64]:
     """[F, 4, 4] a hand's walk of 150° round the solids: nearer and farther, down and up, never quite centred."""
     poses = []
     for along in np.linspace(0, 1, num_frames):
