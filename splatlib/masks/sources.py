@@ -1,15 +1,18 @@
-"""Where masks come from: one small protocol, two sources."""
+"""Where masks come from: one small protocol, and the two sources that find nothing themselves."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
+import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from splatlib.artifacts import Frame, FrameSet
 from splatlib.errors import MasksError
 from splatlib.files import digest_of, digest_of_path
+from splatlib.masks.thumbnails import Picture
 
 _SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"})
 # Sizes are rounded when pictures are scaled; a mask scaled by other software may be off by a pixel or two.
@@ -17,15 +20,37 @@ _MAX_SHAPE_DIFFERENCE = 0.02
 
 
 class MaskSource(Protocol):
-    """What a backend is to the stage."""
+    """What a backend is to the stage.
 
-    def mask(self, frame: Frame, threshold: float) -> Image.Image | None:
-        """The frame's mask: ``L``, of the frame's size, 0 or 255; None if it has none. Raises MasksError."""
+    Attributes:
+        by_engine: the masks are guesses, which ``finished`` tidies up more than a user's own.
+        passes: how often a frame is looked at, the last time by ``mask``.
+        workers: how many threads may call ``mask`` at once; None: as many as there are cores.
+    """
+
+    by_engine: bool
+    passes: int
+    workers: int | None
+
+    def inputs(self) -> dict[str, str]:
+        """Digests of what the masks depend on besides frames and config. Raises MasksError."""
+        ...
+
+    def prepare(self, done: Callable[[], object]) -> None:
+        """Whatever needs all frames, ``done`` called once a frame and pass. Raises MasksError."""
+        ...
+
+    def mask(self, frame: Frame) -> Picture | None:
+        """[height, width] of the frame, 0..255, high on the object; None if it has no mask. Raises MasksError."""
         ...
 
 
 class AlphaMasks:
     """The transparency that the capture's own pictures came with. Raises MasksError if none has any."""
+
+    by_engine = False
+    passes = 1
+    workers: int | None = None
 
     def __init__(self, frames: FrameSet) -> None:
         self._frames = frames
@@ -33,11 +58,17 @@ class AlphaMasks:
             raise MasksError(
                 f"none of the {len(frames)} frames has an alpha channel",
                 why=f"{frames.capture} holds opaque pictures",
-                hint="leave masks out, or pass your own with backend 'folder'",
+                hint="take backend 'grabcut', pass your own with backend 'folder', or leave masks out",
             )
 
-    def mask(self, frame: Frame, threshold: float) -> Image.Image | None:
-        return _binary(_opened(self._frames.alpha_path(frame)), threshold) if frame.has_alpha else None
+    def inputs(self) -> dict[str, str]:
+        return {}
+
+    def prepare(self, done: Callable[[], object]) -> None:
+        """Nothing: each frame stands for itself."""
+
+    def mask(self, frame: Frame) -> Picture | None:
+        return np.asarray(_opened(self._frames.alpha_path(frame))) if frame.has_alpha else None
 
 
 class FolderMasks:
@@ -47,6 +78,10 @@ class FolderMasks:
     same sub-folder where the folder has such; or, as for a video, like the frame itself (``000001.png``). Raises
     MasksError if there is no folder or none of its pictures belongs to a frame.
     """
+
+    by_engine = False
+    passes = 1
+    workers: int | None = None
 
     def __init__(self, frames: FrameSet, folder: Path) -> None:
         self._folder = folder.expanduser()
@@ -67,15 +102,18 @@ class FolderMasks:
                 hint=f"name masks like the frames' sources, for instance {PurePosixPath(stem).stem}.png",
             )
 
-    def digest(self) -> str:
-        """Digest of the masks in use. Raises MasksError."""
+    def inputs(self) -> dict[str, str]:
+        """The digest of the masks in use."""
         used = {name: path for name, path in self._files.items() if path is not None}
         try:
-            return digest_of({name: digest_of_path(path) for name, path in used.items()})
+            return {"folder": digest_of({name: digest_of_path(path) for name, path in used.items()})}
         except OSError as error:
             raise MasksError(f"{error.filename} cannot be read", why=error.strerror or str(error)) from error
 
-    def mask(self, frame: Frame, threshold: float) -> Image.Image | None:
+    def prepare(self, done: Callable[[], object]) -> None:
+        """Nothing: each frame stands for itself."""
+
+    def mask(self, frame: Frame) -> Picture | None:
         path = self._files[frame.name]
         if path is None:
             return None
@@ -88,7 +126,7 @@ class FolderMasks:
                 hint="make masks from the pictures as they are shown, upright and uncropped",
             )
         # scaled while still grey, then decided: half-covered pixels go to the nearer side
-        return _binary(picture.resize((frame.width, frame.height), Image.Resampling.BILINEAR), threshold)
+        return np.asarray(picture.resize((frame.width, frame.height), Image.Resampling.BILINEAR))
 
     def _find(self, frame: Frame, is_video: bool) -> Path | None:
         for name in ([] if is_video else _spellings(frame.source)) + _spellings(frame.name):
@@ -140,7 +178,3 @@ def _opened(path: Path) -> Image.Image:
         raise MasksError(
             f"the mask {path.name} cannot be read", why=str(error), hint="save it again as a one-channel PNG"
         ) from error
-
-
-def _binary(picture: Image.Image, threshold: float) -> Image.Image:
-    return picture.point([255 if value >= threshold * 255 else 0 for value in range(256)])

@@ -62,7 +62,7 @@ def test_alpha(tmp_path, ws):
     folder = write_photos(tmp_path / "photos", [*cut, scene(60)], [f"{n}.png" for n in range(5)])
     frames = extract_frames(folder, ws, FramesConfig(max_long_side_px=160))
     masks = mask_frames(frames, ws)
-    assert masks.backend == "alpha"
+    assert masks.backend == "alpha"  # what auto means for such a capture
     assert masks.names == tuple(f"00000{n}.jpg" for n in range(1, 5))
     assert masks.mask_path("000005.jpg") is None
     mask = read(masks, "000002.jpg")
@@ -74,9 +74,9 @@ def test_alpha(tmp_path, ws):
 
 
 def test_alpha_of_an_opaque_capture(frames, ws):
-    text = message(frames, ws, MasksConfig())
+    text = message(frames, ws, MasksConfig(backend="alpha"))
     assert "none of the 4 frames has an alpha channel" in text
-    assert "backend 'folder'" in text
+    assert "backend 'grabcut'" in text and "backend 'folder'" in text
 
 
 @pytest.mark.parametrize("pattern", ["IMG_{}.png", "IMG_{}.jpg.png", "IMG_{}.PNG", "sub/IMG_{}.tif", "00000{}.png"])
@@ -156,6 +156,36 @@ def test_one_black_mask_is_a_warning(tmp_path, ws, frames):
     assert any(
         "Masks that leave nothing of their frame: 1, the first is that of 000002.jpg" in w for w in masks.warnings
     )
+
+
+def test_everything_but(tmp_path, ws, frames):
+    config = folder_of_masks(tmp_path / "masks", ["IMG_1.png"]).model_copy(update={"keep": "everything_but"})
+    masks = mask_frames(frames, ws, config)
+    assert np.array_equal(read(masks, "000001.jpg"), 255 - box())
+
+
+def test_everything_but_of_white_masks_leaves_nothing(tmp_path, ws, frames):
+    config = folder_of_masks(tmp_path / "masks", ["IMG_1.png"], box(255, 255))
+    text = message(frames, ws, config.model_copy(update={"keep": "everything_but"}))
+    assert "the masks leave nothing of the frames" in text and "keep 'object'" in text
+
+
+def test_grow_px_moves_the_outline(tmp_path, ws, frames):
+    config = folder_of_masks(tmp_path / "masks", ["IMG_1.png"])
+    for pixels in (5, -5):
+        mask = read(mask_frames(frames, ws, config.model_copy(update={"grow_px": pixels})), "000001.jpg")
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        assert (rows[0], rows[-1]) == (60 - pixels, 179 + pixels)
+        assert (columns[0], columns[-1]) == (80 - pixels, 239 + pixels)
+
+
+def test_min_area_takes_islands_and_holes_but_only_where_asked(tmp_path, ws, frames):
+    spotted = box()
+    spotted[5:10, 5:10], spotted[100:105, 100:105] = 255, 0
+    config = folder_of_masks(tmp_path / "masks", ["IMG_1.png"], spotted)
+    assert np.array_equal(read(mask_frames(frames, ws, config), "000001.jpg"), spotted)
+    tidy = mask_frames(frames, ws, config.model_copy(update={"min_area": 0.001}))
+    assert np.array_equal(read(tidy, "000001.jpg"), box())
 
 
 def test_missing_folder(tmp_path, ws, frames):

@@ -1,0 +1,193 @@
+"""Masks from SAM 2 (Ravi et al., 2024) through transformers: what a prompt points at, followed through the frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from splatlib.artifacts import Frame, FrameSet
+from splatlib.config import MaskPrompt, MasksConfig
+from splatlib.errors import MasksError, MissingDependencyError
+from splatlib.masks.grabcut import GrabcutMasks
+from splatlib.masks.prompts import checked_prompts
+from splatlib.masks.thumbnails import Map, Picture, read_rgb, scaled
+from splatlib.masks.weights import checked_digest, weights_path
+from splatlib.progress import logger
+
+if TYPE_CHECKING:
+    import torch
+
+# ImageNet's, as in Sam2VideoProcessor; its torchvision is not needed for that.
+_MEAN, _DEVIATION = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32)
+# How the prompt encoder tells a box's corners from points.
+_BOX_LABELS = (2, 3)
+_OBJECT = 1
+
+
+class Sam2Masks:
+    """The backend ``sam2``.
+
+    With ``temporal``, the frames are a video: prompts of any frames, or the box of the object that ``grabcut`` finds in
+    one of them, are propagated to the others, forwards and backwards. Without it each frame stands for itself: with
+    its prompt, or the box that ``grabcut`` finds in it.
+    """
+
+    by_engine = True
+    workers: int | None = None
+
+    def __init__(self, frames: FrameSet, config: MasksConfig) -> None:
+        """Raises MissingDependencyError: package or weights are not here; MasksError: a bad prompt, wrong checksum."""
+        self._frames, self._config = frames, config
+        self._prompts = checked_prompts(frames, config)
+        name = f"sam2.1-hiera-{config.sam2_model.replace('_', '-')}"
+        self._path = weights_path(name, config, f"https://huggingface.co/facebook/{name}")
+        self._library = _library()
+        self._digest = checked_digest(self._path)
+        covered = bool(self._prompts) if config.temporal else self._prompts.keys() >= {f.name for f in frames.frames}
+        self._finder = None if covered else GrabcutMasks(frames, config)
+        self.passes = 2 + (self._finder.passes - 1 if self._finder is not None else 0)
+        self._logits: dict[str, Map] = {}
+
+    def inputs(self) -> dict[str, str]:
+        return {"weights": self._digest}
+
+    def prepare(self, done: Callable[[], object]) -> None:
+        """Run the network over all frames. Raises MasksError."""
+        model = self._loaded()
+        prompts = dict(self._prompts)
+        if self._finder is not None:
+            self._finder.prepare(done)
+            prompts = self._found_prompts(self._finder) | prompts
+        frames = self._frames.frames
+        if self._config.temporal:
+            self._follow(model, frames, prompts, done)
+            return
+        for frame in frames:
+            if frame.name in prompts:
+                self._follow(model, (frame,), prompts, done)
+            else:
+                done()  # grabcut saw nothing in it: its mask is black, and the stage says so
+
+    def mask(self, frame: Frame) -> Picture:
+        """[height, width] 0..255, the probability. ``prepare`` comes first."""
+        if frame.name not in self._logits:
+            return np.zeros((frame.height, frame.width), np.uint8)
+        logits = scaled(self._logits[frame.name], (frame.width, frame.height))
+        return (255 / (1 + np.exp(-logits.clip(-30, 30))) + 0.5).astype(np.uint8)
+
+    def _found_prompts(self, finder: GrabcutMasks) -> dict[str, MaskPrompt]:
+        """Boxes around what grabcut found; of a video the one of median area. Raises MasksError if it found nothing."""
+        boxes = {frame.name: box for frame in self._frames.frames if (box := finder.box(frame)) is not None}
+        if not boxes:
+            raise MasksError("nothing stands out in any frame", hint="point at the object with masks.prompts")
+        if self._config.temporal:
+            by_area = sorted(boxes, key=lambda name: _area(boxes[name]))
+            boxes = {(name := by_area[len(by_area) // 2]): boxes[name]}
+            logger.info("masks: no prompts, so sam2 follows what grabcut found in %s", name)
+        return {name: MaskPrompt(box=box) for name, box in boxes.items()}
+
+    def _follow(
+        self, model: Any, frames: tuple[Frame, ...], prompts: dict[str, MaskPrompt], done: Callable[[], object]
+    ) -> None:
+        """Prompted frames first, then all after the earliest of them, then all before it."""
+        import torch
+
+        session = _session(self._library, self._frames, frames, model)
+        prompted = [index for index, frame in enumerate(frames) if frame.name in prompts]
+        with torch.inference_mode():
+            for index in prompted:
+                inputs = _prompt_inputs(prompts[frames[index].name], frames[index], model.config.image_size)
+                session.add_point_inputs(session.obj_id_to_idx(_OBJECT), index, inputs)
+                session.obj_with_new_inputs = [_OBJECT]
+                model(session, frame_idx=index)
+            for reverse in (False, True):
+                for output in model.propagate_in_video_iterator(session, prompted[0], reverse=reverse):
+                    frame = frames[output.frame_idx]
+                    if frame.name not in self._logits:
+                        self._logits[frame.name] = _checked(output.pred_masks, frame)
+                        done()
+
+    def _loaded(self) -> Any:
+        import torch
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        try:
+            model = self._library.Sam2VideoModel.from_pretrained(self._path, local_files_only=True)
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            raise MasksError(
+                f"{self._path.name} holds no SAM 2 model that transformers can load",
+                why=str(error).strip().splitlines()[0],
+                hint="the folder needs config.json and model.safetensors of a sam2.1-hiera checkpoint",
+            ) from error
+        return model.to(device).eval()
+
+
+def _area(box: tuple[float, float, float, float]) -> float:
+    x0, y0, x1, y1 = box
+    return (x1 - x0) * (y1 - y0)
+
+
+def _session(library: Any, frame_set: FrameSet, frames: tuple[Frame, ...], model: Any) -> Any:
+    """transformers' session, which reads frames as they are needed instead of holding the video (12 MiB a frame)."""
+
+    class Session(library.Sam2VideoInferenceSession):
+        @property
+        def num_frames(self) -> int:
+            return len(frames)
+
+        def get_frame(self, frame_idx: int) -> torch.Tensor:
+            return _network_input(read_rgb(frame_set, frames[frame_idx]), model.config.image_size).to(model.device)
+
+        def store_output(self, obj_idx: int, frame_idx: int, output_key: str | None = None, *value: Any, **named: Any):
+            if output_key != "high_res_masks":  # 4 MiB a frame that nothing reads again
+                super().store_output(obj_idx, frame_idx, output_key, *value, **named)
+
+    return Session(inference_device=model.device, inference_state_device="cpu", dtype=model.dtype)
+
+
+def _network_input(picture: Picture, side_px: int) -> torch.Tensor:
+    """[3, side, side]: stretched to a square, as SAM 2 was trained."""
+    import torch
+
+    values = (scaled(picture, (side_px, side_px)).astype(np.float32) / 255 - _MEAN) / _DEVIATION
+    return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))
+
+
+def _prompt_inputs(prompt: MaskPrompt, frame: Frame, side_px: int) -> dict[str, torch.Tensor]:
+    """Points [1, 1, N, 2] in the network's square and labels [1, 1, N]; a box comes first, as two points."""
+    import torch
+
+    points = [(x, y, label) for x, y, label in prompt.points]
+    if prompt.box is not None:
+        corners = (prompt.box[:2], prompt.box[2:])
+        points = [(*corner, label) for corner, label in zip(corners, _BOX_LABELS, strict=True)] + points
+    scale = np.array([side_px / frame.width, side_px / frame.height], np.float32)
+    coordinates = np.array([point[:2] for point in points], np.float32) * scale
+    labels = np.array([point[2] for point in points], np.int32)
+    return {
+        "point_coords": torch.from_numpy(coordinates)[None, None],
+        "point_labels": torch.from_numpy(labels)[None, None],
+    }
+
+
+def _checked(logits: torch.Tensor, frame: Frame) -> Map:
+    """[h, w] of [1, 1, h, w]. Raises MasksError where it is no number."""
+    values = logits[0, 0].float().cpu().numpy()
+    if not np.isfinite(values).all():
+        raise MasksError(f"SAM 2's output for {frame.name} is not finite", hint="check the folder of weights")
+    return values
+
+
+def _library() -> Any:
+    """transformers' module with SAM 2 for video. Raises MissingDependencyError."""
+    try:
+        from transformers.models.sam2_video import modeling_sam2_video
+    except ImportError as error:
+        raise MissingDependencyError(
+            "the backend sam2 needs the package transformers, 4.56 or newer",
+            why=str(error),
+            hint="pip install 'splatlib[masks]'",
+        ) from error
+    return modeling_sam2_video
