@@ -83,6 +83,8 @@ class Frame:
         captured_at: ISO 8601, from EXIF.
         flags: short words on what is odd about it, e.g. ``exposure_jump``.
         has_alpha: an alpha mask of the same stem lies under ``alpha/`` (PNG, 0 = transparent).
+        group: what was taken at one moment from one place has the same: the faces of a panorama. None: on its own.
+        face: name of its face in ``FrameSet.faces``.
     """
 
     name: str
@@ -97,6 +99,21 @@ class Frame:
     captured_at: str | None = None
     flags: tuple[str, ...] = ()
     has_alpha: bool = False
+    group: str | None = None
+    face: str | None = None
+
+
+@dataclass(frozen=True)
+class RigFace:
+    """One of the pinhole cameras that a panorama is rendered to. All share one centre.
+
+    Attributes:
+        name: e.g. ``front``, ``up``.
+        cam_from_rig: rotation as a unit quaternion, wxyz. The rig has OpenCV axes and looks at the panorama's middle.
+    """
+
+    name: str
+    cam_from_rig: tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -122,6 +139,7 @@ class FrameSet(Artifact):
         capture: name of the capture.
         kind: ``video`` or ``photos``.
         warnings: what the capture check found, in plain sentences.
+        faces: how the faces of a panorama lie to one another; empty if no frame is a panorama's.
     """
 
     stage: ClassVar[str] = "frames"
@@ -131,6 +149,7 @@ class FrameSet(Artifact):
     frames: tuple[Frame, ...]
     dropped: tuple[DroppedFrame, ...] = ()
     warnings: tuple[str, ...] = ()
+    faces: tuple[RigFace, ...] = ()
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -149,7 +168,8 @@ class FrameSet(Artifact):
     def from_data(cls, data: Mapping[str, Any], **own: Any) -> Self:
         frames = tuple(Frame(**_tuples(frame)) for frame in data["frames"])
         dropped = tuple(DroppedFrame(**frame) for frame in data["dropped"])
-        return cls(**{**_tuples(data), "frames": frames, "dropped": dropped}, **own)
+        faces = tuple(RigFace(**_tuples(face)) for face in data.get("faces", ()))
+        return cls(**{**_tuples(data), "frames": frames, "dropped": dropped, "faces": faces}, **own)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,6 +179,7 @@ class MaskSet(Artifact):
     Attributes:
         names: frames that have a mask; a frame without one counts whole.
         mean_coverage: share of pixels in use, over the masks.
+        outside: what a black pixel means: ``ignore`` (unknown) or ``transparent`` (nothing is there).
         warnings: what the user should know, in plain sentences.
     """
 
@@ -168,6 +189,7 @@ class MaskSet(Artifact):
     names: tuple[str, ...]
     mean_coverage: float
     warnings: tuple[str, ...] = ()
+    outside: str = "ignore"
 
     def mask_path(self, frame_name: str) -> Path | None:
         return self.directory / f"{frame_name}.png" if frame_name in self.names else None
@@ -247,12 +269,14 @@ class View:
         camera_index: into ``SparseScene.cameras``.
         cam_from_world: [4, 4] float64 rigid transform.
         has_mask: a mask lies under ``masks/<name>.png`` beside the folder of pictures.
+        group: views that a rig took at one moment have the same; None: on its own.
     """
 
     name: str
     camera_index: int
     cam_from_world: npt.NDArray[np.float64]
     has_mask: bool = False
+    group: str | None = None
 
     @property
     def center(self) -> npt.NDArray[np.float64]:
@@ -274,6 +298,7 @@ class SparseScene(Artifact):
         point_errors_px: [P] mean reprojection error. point_track_lengths: [P] number of frames that see it.
         num_frames: frames that were tried.
         mapper: the one that made the model.
+        outside_mask: of the masks, as in ``MaskSet.outside``.
     """
 
     stage: ClassVar[str] = "cameras"
@@ -295,6 +320,7 @@ class SparseScene(Artifact):
     mapper: str
     images: str = "undistorted/images"
     warnings: tuple[str, ...] = ()
+    outside_mask: str = "ignore"
 
     def camera(self, view: View) -> Camera:
         return self.cameras[view.camera_index]

@@ -69,10 +69,18 @@ class _Config(BaseModel):
         return json.dumps(self.to_dict(), indent=2)
 
 
+def panorama_face_names(ring: int) -> tuple[str, ...]:
+    """Names of a panorama's faces: round the horizon from the middle to the right, then ``up`` and ``down``."""
+    horizon = ("front", "right", "back", "left") if ring == 4 else tuple(f"ring{i}" for i in range(ring))
+    return (*horizon, "up", "down")
+
+
 class FramesConfig(_Config):
     """How frames are chosen from a capture."""
 
-    max_frames: int = Field(default=300, ge=3, le=10_000, description="at most this many frames are kept")
+    max_frames: int = Field(
+        default=300, ge=3, le=10_000, description="at most this many frames are kept; each face of a panorama is one"
+    )
     start_s: float = Field(default=0.0, ge=0, description="video: skip what comes before, seconds")
     end_s: float | None = Field(default=None, gt=0, description="video: skip what comes after, seconds")
     max_long_side_px: int = Field(default=1600, ge=64, le=16_384, description="larger pictures are scaled down to this")
@@ -85,6 +93,33 @@ class FramesConfig(_Config):
     drop_blurred: bool = Field(default=True, description="drop frames far less sharp than their neighbours")
     drop_duplicates: bool = Field(default=True, description="drop frames that hardly differ from the one before")
     jpeg_quality: int = Field(default=95, ge=50, le=100, description="of the kept frames")
+    projection: Literal["auto", "perspective", "equirectangular"] = Field(
+        default="auto",
+        description="equirectangular: 360° panoramas, each rendered to pinhole faces; auto: as metadata or edges tell",
+    )
+    panorama_ring: int = Field(
+        default=4, ge=3, le=12, description="360°: faces round the horizon; one up and one down come on top"
+    )
+    panorama_hfov_deg: float = Field(
+        default=90.0, ge=40, le=120, description="360°: field of view of each (square) face; more than 90 overlaps"
+    )
+    panorama_drop: tuple[str, ...] = Field(
+        default=(), description="360°: faces to leave out, e.g. down where the operator is in view"
+    )
+
+    @model_validator(mode="after")
+    def _faces_are_known(self) -> Self:
+        names = panorama_face_names(self.panorama_ring)
+        unknown = sorted(set(self.panorama_drop) - set(names))
+        if unknown:
+            raise ValueError(f"panorama_drop has {', '.join(unknown)}; the faces are {', '.join(names)}")
+        if len(set(self.panorama_drop)) == len(names):
+            raise ValueError("panorama_drop leaves no face")
+        if self.panorama_hfov_deg * self.panorama_ring < 360:
+            raise ValueError(
+                f"{self.panorama_ring} faces of panorama_hfov_deg={self.panorama_hfov_deg:g} do not close the ring"
+            )
+        return self
 
     @model_validator(mode="after")
     def _ends_after_start(self) -> Self:
@@ -93,21 +128,75 @@ class FramesConfig(_Config):
         return self
 
 
-class MasksConfig(_Config):
-    """Which pixels count. ``alpha`` takes the capture's own alpha channel, ``folder`` a user's pictures."""
+class MaskPrompt(_Config):
+    """What a person pointed at in one frame, in its pixels: ``[x, y, 1]`` on the object, ``[x, y, 0]`` beside it."""
 
-    backend: Literal["alpha", "folder"] = Field(default="alpha", description="where the masks come from")
+    points: tuple[tuple[float, float, Literal[0, 1]], ...] = Field(
+        default=(), description="[x, y, label]: label 1 is on the object, 0 is not"
+    )
+    box: tuple[float, float, float, float] | None = Field(
+        default=None, description="[x0, y0, x1, y1] around the object"
+    )
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.points and self.box is None:
+            raise ValueError("a prompt needs points or a box")
+        if self.box is not None and (self.box[0] >= self.box[2] or self.box[1] >= self.box[3]):
+            raise ValueError("a box is [x0, y0, x1, y1] with x0 < x1 and y0 < y1")
+        return self
+
+
+class MasksConfig(_Config):
+    """Which pixels count. ``alpha`` takes the capture's own alpha channel, ``folder`` a user's pictures; ``grabcut``,
+    ``u2net`` and ``sam2`` find the object themselves."""
+
+    backend: Literal["auto", "alpha", "folder", "grabcut", "u2net", "sam2"] = Field(
+        default="auto",
+        description="where the masks come from; auto: the alpha channel where the capture has one, else grabcut",
+    )
     folder: str | None = Field(
         default=None,
         description="backend folder: pictures named like the frames' sources",
         json_schema_extra=NOT_IN_DIGEST,  # its content is an input of the stage
     )
     threshold: float = Field(default=0.5, ge=0, le=1, description="mask values from here on count as foreground")
+    keep: Literal["object", "everything_but"] = Field(
+        default="object", description="use the object that was found, or all but it (to leave people out)"
+    )
+    grow_px: int = Field(
+        default=0, ge=-64, le=64, description="move the object's outline out by so many pixels of the frame; < 0: in"
+    )
+    min_area: float | None = Field(
+        default=None,
+        ge=0,
+        lt=1,
+        description="smaller islands and holes go, share of the picture; null: 0 for alpha and folder, else 0.002",
+    )
+    temporal: bool = Field(default=True, description="grabcut, u2net, sam2: agree with the frames before and after")
+    work_px: int = Field(
+        default=320, ge=96, le=2048, description="grabcut: long side at which the object is looked for"
+    )
+    u2net_model: Literal["object", "object_small", "human"] = Field(
+        default="object", description="u2net: what it was trained to find"
+    )
+    sam2_model: Literal["tiny", "small", "base_plus", "large"] = Field(default="tiny", description="sam2: which size")
+    prompts: dict[str, MaskPrompt] = Field(
+        default={},
+        description="grabcut, sam2: by frame name, {points: [[x, y, label], …], box: [x0, y0, x1, y1]}, pixels",
+    )
+    weights: str | None = Field(
+        default=None,
+        description="u2net, sam2: folder of weights; null: the environment variable SPLATLIB_WEIGHTS",
+        json_schema_extra=NOT_IN_DIGEST,  # their checksum is an input of the stage
+    )
 
     @model_validator(mode="after")
-    def _folder_is_named(self) -> Self:
+    def _fields_fit_the_backend(self) -> Self:
         if self.backend == "folder" and not self.folder:
             raise ValueError("backend 'folder' needs the field folder")
+        if self.prompts and self.backend not in ("grabcut", "sam2"):
+            raise ValueError(f"prompts are for the backends 'grabcut' and 'sam2', not {self.backend!r}")
         return self
 
 
@@ -153,6 +242,22 @@ class CamerasConfig(_Config):
     loop_closure: bool = Field(default=True, description="sequential: also match frames that look alike")
     refine_principal_point: bool = Field(
         default=True, description="find the lens' principal point too, where at least 20 frames share a lens"
+    )
+    priors: str | None = Field(
+        default=None,
+        min_length=1,
+        description="known camera poses: a transforms.json, a JSON or CSV of poses, or a folder with a COLMAP model",
+        json_schema_extra=NOT_IN_DIGEST,  # its content is an input of the stage
+    )
+    priors_mode: Literal["trust", "refine", "pairs"] = Field(
+        default="trust",
+        description="take the poses as they are, adjust them to the pictures, or only choose pairs by them",
+    )
+    priors_convention: Literal["auto", "opencv", "opengl", "arkit", "arcore", "ros"] = Field(
+        default="auto", description="the camera axes of the poses; auto: what the file's format says"
+    )
+    priors_direction: Literal["auto", "camera_to_world", "world_to_camera"] = Field(
+        default="auto", description="what the poses map from and to; auto: what the file's format says"
     )
     allow_partial: bool = Field(default=False, description="go on when fewer than half of the frames were registered")
     min_registered: float = Field(default=0.5, ge=0, le=1, description="share of frames that must be registered")
@@ -265,6 +370,10 @@ class TrainConfig(_Config):
     )
     refine_poses: bool = Field(default=False, description="GPU: correct the cameras' poses a little while training")
     robust: bool = Field(default=False, description="leave out what only some photos show, such as passers-by")
+    outside_mask: Literal["auto", "ignore", "transparent"] = Field(
+        default="auto",
+        description="pixels outside a mask teach nothing, or that nothing is there; auto: what the masks mean",
+    )
     held_out_every: int = Field(default=8, ge=0, description="every n-th view by name is kept for measuring; 0: none")
     preview_every_steps: int | None = Field(
         default=None,

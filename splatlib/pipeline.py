@@ -126,4 +126,8 @@ def _with_absolute_paths(job: Job) -> Job:
     fields["capture"] = str(Path(job.capture).expanduser().absolute())
     if job.masks and job.masks.folder:
         fields["masks"]["folder"] = str(Path(job.masks.folder).expanduser().absolute())
+    if job.masks and job.masks.weights:
+        fields["masks"]["weights"] = str(Path(job.masks.weights).expanduser().absolute())
+    if job.cameras.priors:
+        fields["cameras"]["priors"] = str(Path(job.cameras.priors).expanduser().absolute())
     return Job.from_dict(fields)

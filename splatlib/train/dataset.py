@@ -20,6 +20,9 @@ from splatlib.render.protocol import Renderer
 from splatlib.train.checks import require_sound_cameras
 from splatlib.train.pictures import PictureStore, create_store
 
+# A pixel that is partly outside the mask would teach a mixture: it counts neither as inside nor as outside.
+WHOLE, EMPTY = 250, 5
+
 
 @dataclass(frozen=True)
 class ViewBatch:
@@ -29,6 +32,7 @@ class ViewBatch:
         indices: which views of the level.
         target: [C, 3, H, W] uint8 RGB on the training device.
         mask: [C, H, W] float32, 0 = ignore, or None if every pixel of all counts.
+        empty: [C, H, W] bool, where the mask is black: nothing is there if masks mean transparency. None as mask.
         cam_from_world: [C, 4, 4] as the renderer placed it.
     """
 
@@ -38,6 +42,7 @@ class ViewBatch:
     cam_from_world: Tensor
     target: Tensor
     mask: Tensor | None
+    empty: Tensor | None = None
 
 
 class Level:
@@ -54,13 +59,15 @@ class Level:
 
     def batch(self, indices: Sequence[int]) -> ViewBatch:
         """Views of one size and lens model."""
-        target, mask = self.pictures.get(indices)
+        target, gray = self.pictures.get(indices)
+        mask = None if gray is None else (gray >= WHOLE).to(torch.float32)
+        empty = None if gray is None else gray <= EMPTY
         if len(indices) == 1:
             poses = self.cam_from_world[indices[0] : indices[0] + 1]
         else:
             poses = torch.stack([self.cam_from_world[i] for i in indices])
         names, cameras = tuple(self.names[i] for i in indices), tuple(self.cameras[i] for i in indices)
-        return ViewBatch(tuple(indices), names, cameras, poses, target, mask)
+        return ViewBatch(tuple(indices), names, cameras, poses, target, mask, empty)
 
     def prefetch(self, indices: Sequence[int]) -> None:
         """Say which views come next, so that they are on their way."""
@@ -68,11 +75,15 @@ class Level:
 
 
 def split_held_out(views: Sequence[View], every: int) -> tuple[list[View], list[View]]:
-    """Views to train on and views to measure with: every n-th by name, the first included; 0 holds out none."""
+    """Views to train on and views to measure with: every n-th moment by name, the first included; 0 holds out none.
+
+    A moment is one view, or all views that a rig took at once (``View.group``): the faces of a panorama share a centre.
+    """
     ordered = sorted(views, key=lambda view: view.name)
-    held_out = ordered[::every] if every else []
-    names = {view.name for view in held_out}
-    return [view for view in ordered if view.name not in names], held_out
+    moments = list(dict.fromkeys(view.group or view.name for view in ordered))
+    measured = set(moments[::every]) if every else set()
+    held_out = [view for view in ordered if (view.group or view.name) in measured]
+    return [view for view in ordered if (view.group or view.name) not in measured], held_out
 
 
 class ViewPyramid:

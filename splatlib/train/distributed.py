@@ -81,6 +81,7 @@ def serve() -> None:
     join()
     while (task := _broadcast(None)) is not None:
         train_share(task)
+    _leave()
 
 
 def dismiss() -> None:
@@ -88,7 +89,13 @@ def dismiss() -> None:
     if world_size() > 1:
         join()
         _broadcast(None)
-        dist.destroy_process_group()
+        _leave()
+
+
+def _leave() -> None:
+    """Together: whoever left first would take the others' connections along."""
+    dist.barrier()
+    dist.destroy_process_group()
 
 
 @dataclass(frozen=True)

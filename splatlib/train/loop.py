@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,6 +16,8 @@ from splatlib.train.dataset import Level, ViewBatch, ViewPyramid
 from splatlib.train.order import ViewOrder
 from splatlib.train.schedule import Schedule
 from splatlib.train.strategies import create_strategy
+
+AVERAGE_EVERY_STEPS = 5
 
 
 class Trainer:
@@ -36,6 +39,7 @@ class Trainer:
         self.optimizers = renderer.optimizers(self.parameters, schedule.learning_rates(0))
         self.strategy = create_strategy(config, schedule, renderer, views.cameras)
         self.corrections = Corrections(config, views, schedule.scene_extent, renderer.device)
+        self._averages: list[Tensor] | None = None  # as self.parameters
         self._order = order or ViewOrder(views.cameras, config.seed)
         self._generator = torch.Generator(renderer.device).manual_seed(config.seed)
         self._plain_background = torch.full((3,), float(config.background == "white"), device=renderer.device)
@@ -55,11 +59,12 @@ class Trainer:
     def step(self) -> Tensor:
         """One optimisation step on one or several views; returns the loss, which nobody has waited for yet."""
         step = self.step_index
-        views = self.corrections.placed(self._next_views(step))
+        background = self._background()
+        views = self._with_empty_shown(self.corrections.placed(self._next_views(step)), background)
         for name, rate in self.schedule.learning_rates(step).items():
             self.optimizers[name].param_groups[0]["lr"] = rate
         probed = self.strategy.wants_probe(step)
-        rendering = self.render(views, self.schedule.sh_degree(step), self._background(), with_probe=probed)
+        rendering = self.render(views, self.schedule.sh_degree(step), background, with_probe=probed)
         image, views = self.corrections.applied(views, rendering.image, step)
         loss = self.renderer.photometric_loss(image, views.target, views.mask, self.config.ssim_weight)
         total = loss + (self._regularization() + self.corrections.regularization(views))
@@ -70,7 +75,28 @@ class Trainer:
         self.corrections.optimize(step)
         self.strategy.after_step(self.parameters, self.optimizers, step, rendering)
         self.step_index += 1
+        self._average()
         return loss.detach()
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Once the number of Gaussians stays, note a running mean of the parameters; at the end, it is the result.
+
+        Rates that are still high explore around the optimum, and the mean of that walk lies nearer to it than any
+        point of it (Polyak & Juditsky 1992; Izmailov et al., "Averaging Weights", 2018).
+        """
+        every, weight = AVERAGE_EVERY_STEPS, self.schedule.average_weight(AVERAGE_EVERY_STEPS)
+        if not weight or self.schedule.densifies(self.step_index - 1) or (self.step_index % every and not self.done):
+            return
+        current = [parameter.detach() for parameter in self.parameters.values()]
+        if self._averages is None or len(self._averages[0]) != self.num_gaussians:  # a full device may lose some
+            self._averages = [tensor.clone() for tensor in current]
+        else:
+            for average, tensor in zip(self._averages, current, strict=True):
+                average.lerp_(tensor, weight)
+        if self.done:
+            for parameter, average in zip(self.parameters.values(), self._averages, strict=True):
+                parameter.copy_(average)
 
     def render(
         self,
@@ -113,9 +139,21 @@ class Trainer:
         return level, self._order.peek(count) if peek else self._order.take(count)
 
     def _background(self) -> Tensor:
-        if self.config.background == "random":
-            return torch.rand(3, generator=self._generator, device=self.renderer.device)
+        if self.config.background == "random" or self.config.outside_mask == "transparent":
+            levels = torch.randint(256, (3,), generator=self._generator, device=self.renderer.device)
+            return levels.to(torch.float32) / 255
         return self._fixed_background()
+
+    def _with_empty_shown(self, views: ViewBatch, background: Tensor) -> ViewBatch:
+        """Where masks mean transparency, the photos get the background's colour outside, another at every step.
+
+        So whatever is left there, of any colour, costs: no smoke, no halo, no dark rim.
+        """
+        if self.config.outside_mask != "transparent" or views.empty is None or views.mask is None:
+            return views
+        color = (background * 255).round().to(torch.uint8)[None, :, None, None]
+        target = torch.where(views.empty[:, None], color, views.target)
+        return replace(views, target=target, mask=torch.where(views.empty, 1.0, views.mask))
 
     def _fixed_background(self) -> Tensor:
         return self._plain_background
@@ -130,6 +168,7 @@ class Trainer:
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "strategy": self.strategy.state(),
             "corrections": self.corrections.state(),
+            "averages": None if self._averages is None else dict(zip(self.parameters, self._averages, strict=True)),
             "order": self._order.state(),
             "generator": self._generator.get_state(),
         }
@@ -144,5 +183,7 @@ class Trainer:
             optimizer.load_state_dict(state["optimizers"][name])
         self.strategy.restore(state["strategy"])
         self.corrections.restore(state["corrections"])
+        averages = state["averages"]
+        self._averages = None if averages is None else [averages[name].to(device) for name in self.parameters]
         self._order.restore(state["order"])
         self._generator.set_state(state["generator"].cpu())

@@ -15,9 +15,6 @@ from splatlib.progress import logger
 # A picture may take this share of the GPU memory that is free before anything is trained; the rest is for Gaussians,
 # their gradients and moments, and what rendering needs.
 GPU_SHARE = 0.4
-# A pixel that is partly outside the mask would teach a mixture: only whole pixels count.
-WHOLE = 250
-
 Size = tuple[int, int]
 Pair = tuple[Tensor, Tensor | None]
 
@@ -30,7 +27,7 @@ class PictureStore(Protocol):
         ...
 
     def get(self, indices: Sequence[int]) -> Pair:
-        """Pictures [C, 3, H, W] and masks [C, H, W] float32 on the training device."""
+        """Pictures [C, 3, H, W] and masks [C, H, W], both uint8 on the training device."""
         ...
 
     def prefetch(self, indices: Sequence[int]) -> None:
@@ -130,14 +127,13 @@ def _channels_first(picture: np.ndarray) -> Tensor:
 
 
 def _joined(pictures: Sequence[Tensor | None], masks: Sequence[Tensor | None]) -> Pair:
-    """[C, 3, H, W] and [C, H, W]; a picture without a mask counts whole."""
+    """[C, 3, H, W] and [C, H, W] uint8; a picture without a mask counts whole."""
     present = [picture for picture in pictures if picture is not None]
     assert len(present) == len(pictures), "a picture was asked for before it was stored"
     target = present[0][None] if len(present) == 1 else torch.stack(present)
     if all(mask is None for mask in masks):
         return target, None
-    whole = [
-        torch.ones_like(picture[0], dtype=torch.float32) if mask is None else (mask >= WHOLE).to(torch.float32)
-        for picture, mask in zip(present, masks, strict=True)
+    full = [
+        torch.full_like(picture[0], 255) if mask is None else mask for picture, mask in zip(present, masks, strict=True)
     ]
-    return target, torch.stack(whole)
+    return target, full[0][None] if len(full) == 1 else torch.stack(full)

@@ -24,6 +24,8 @@ class Recipe:
         refine_from, refine_until: shares of the steps between which Gaussians are added and removed.
         refine_every: in steps. min_refinements: short trainings refine at least so often.
         growth_exponent: the budget rises to its full size as this power of the time to the last refinement; 0: at once.
+        average_share: the result is a running mean of the parameters over about this share of the steps; 0: as they
+            are at the end.
         opacity_weight, scale_weight: of the means of all opacities and widths in the loss.
         trusted_points: start from the points that are seen well only.
         initial_opacity: of the first Gaussians.
@@ -42,6 +44,7 @@ class Recipe:
     refine_every: int
     min_refinements: int
     growth_exponent: float
+    average_share: float
     opacity_weight: float
     scale_weight: float
     trusted_points: bool
@@ -74,6 +77,7 @@ def published() -> Recipe:
         refine_every=100,
         min_refinements=0,
         growth_exponent=0.0,
+        average_share=0.0,
         opacity_weight=0.0,
         scale_weight=0.0,
         trusted_points=False,
@@ -85,18 +89,21 @@ def fast(steps: int) -> Recipe:
     """Short schedules.
 
     Coarse pictures first: they are cheap and place the Gaussians (DashGaussian, Chen et al. 2025). The published
-    rates times a factor that grows as the schedule shrinks, decaying to a small share, since a short schedule cannot
-    average its noise away otherwise. A more opaque start than the published 0.1 fits short schedules.
+    rates times a factor that grows as the schedule shrinks; only the means' rate decays. The noise that a small last
+    rate would quieten is taken away by a running mean of the parameters, and high rates learn more until then: 2,000
+    steps on two CPU cores gained 1.8 dB on fox and 2.3 dB on video_fruits over rates that decay to a twentieth. A more
+    opaque start than the published 0.1 fits short schedules.
     """
-    # A centre can travel about rate · steps: a shorter schedule moves it as far, up to where it would only jump about.
+    # What a parameter can travel is about rate · steps: a shorter schedule moves it as far, within limits.
     means_factor = min(7.0, max(1.7, 0.28 * PUBLISHED_STEPS / steps))
+    factor = min(4.0, max(1.0, 5000 / steps))
     return Recipe(
         resolution_shares=((4, 0.07), (2, 0.36), (1, 0.57)),
         views_at_scale=(4, 2, 1),
         means_rate=1.6e-4 * means_factor,
-        means_final=0.1,
-        rates={name: 1.5 * rate for name, rate in PUBLISHED_RATES.items()},
-        final=0.05,
+        means_final=0.2,
+        rates={name: factor * rate for name, rate in PUBLISHED_RATES.items()},
+        final=1.0,
         first_sh_degree=1,
         sh_degree_every=0.1,
         refine_from=0.0,
@@ -104,6 +111,7 @@ def fast(steps: int) -> Recipe:
         refine_every=100,
         min_refinements=8,
         growth_exponent=0.0,
+        average_share=0.05,
         opacity_weight=0.0,
         scale_weight=0.0,
         trusted_points=True,
@@ -167,6 +175,11 @@ class Schedule:
     def refines_at(self, step: int) -> bool:
         """Whether Gaussians are added and removed after this step."""
         return self.densifies(step) and step > self._refine_from and step % self.refine_every == 0
+
+    def average_weight(self, every_steps: int) -> float:
+        """Of the newest parameters in their running mean, updated every so many steps; 0: there is none."""
+        share = self.recipe.average_share
+        return min(1.0, every_steps / (share * self.config.steps)) if share else 0.0
 
     @property
     def _refine_from(self) -> float:

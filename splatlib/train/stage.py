@@ -57,6 +57,8 @@ def train_splat(scene: SparseScene, ws: Workspace, config: TrainConfig | None = 
         return done
     renderer = create_renderer(config.device, antialiased=config.antialiased)
     settings = config.resolved(renderer.device.type)
+    if settings.outside_mask == "auto":
+        settings = settings.model_copy(update={"outside_mask": scene.outside_mask})
     _require_able(settings, scene, renderer)
     train = _train_together if distributed.world_size() > 1 else _train
     with stage.work(keep_partial=True) as directory, _single_threaded_torch():

@@ -38,7 +38,7 @@ def assert_same(streamed: pictures.Pair, truth: pictures.Pair) -> None:
     assert torch.equal(streamed[0], truth[0])
     assert (streamed[1] is None) == (truth[1] is None)
     if streamed[1] is not None and truth[1] is not None:
-        assert streamed[1].dtype == torch.float32 and torch.equal(streamed[1], truth[1])
+        assert streamed[1].dtype == torch.uint8 and torch.equal(streamed[1], truth[1])
 
 
 @pytest.mark.parametrize("masked_every", [0, 1, 3])
@@ -69,13 +69,13 @@ def test_what_was_given_out_is_not_overwritten_while_the_gpu_is_behind() -> None
         streamed.prefetch(order[position + 1 : position + 2] or [0])
         for _ in range(5):
             busy = torch.tanh(busy @ busy)
-        weights = torch.ones_like(picture[:, 0], dtype=torch.float32) if mask is None else mask
+        weights = torch.ones_like(picture[:, 0], dtype=torch.float32) if mask is None else mask / 255
         place = torch.arange(WIDTH, device=DEVICE)  # so that a moved row shows
         sums.append((picture.double() * weights[:, None] * place).sum())
         del picture, mask, weights
     for index, total in zip(order, sums, strict=True):
         picture, mask = truth.get([index])
-        weights = torch.ones_like(picture[:, 0], dtype=torch.float32) if mask is None else mask
+        weights = torch.ones_like(picture[:, 0], dtype=torch.float32) if mask is None else mask / 255
         expected = (picture.double() * weights[:, None] * torch.arange(WIDTH, device=DEVICE)).sum()
         assert total.item() == expected.item(), index
 

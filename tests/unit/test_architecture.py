@@ -47,7 +47,20 @@ MAY_SEE: dict[str, set[str]] = {
     "__main__": {"cli"},
     "__init__": CORE | STAGES | {"samples", "report", "pipeline"},
 }
-HEAVY = {"torch", "cv2", "pycolmap", "numba", "matplotlib", "scipy", "PIL", "gsply", "gsplat", "triton"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "backgroundremover",
+    "cv2",
+    "pycolmap",
+    "numba",
+    "matplotlib",
+    "scipy",
+    "PIL",
+    "gsply",
+    "gsplat",
+    "triton",
+}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import pickle
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +63,12 @@ def test_what_several_processes_cannot_share_is_refused(
         train_splat(scene, Workspace(tmp_path), TrainConfig(device="cpu", appearance="affine"))
 
 
+def free_port() -> str:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return str(listener.getsockname()[1])
+
+
 CHILD = """
 import sys
 import torch.distributed as dist
@@ -80,11 +87,11 @@ else:
 
 
 def test_the_others_serve_until_they_are_dismissed(tmp_path: Path) -> None:
-    processes = []
+    processes, port = [], free_port()
     for rank in range(2):
         environment = {
             **os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": "29531",
+            "MASTER_PORT": port,
         }  # fmt: skip
         processes.append(
             subprocess.Popen([sys.executable, "-c", CHILD], env=environment, stdout=subprocess.PIPE, text=True)
@@ -97,7 +104,7 @@ def test_the_others_serve_until_they_are_dismissed(tmp_path: Path) -> None:
 
 def test_a_command_under_torchrun_runs_once_and_the_other_processes_leave_with_it(tmp_path: Path) -> None:
     """The first process reports its own error; the other one neither runs the command nor waits for ever."""
-    environment = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29532"}
+    environment = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
     code = (
         "from splatlib.train import distributed; distributed.use_device = lambda: None;"
         "from splatlib.cli import main; main()"

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from splatlib.artifacts import SparseScene
+from splatlib.artifacts import Camera, SparseScene
 from splatlib.errors import TrainingError
 from splatlib.render.cpu.renderer import CpuRenderer
 from splatlib.train import pictures
-from splatlib.train.dataset import ViewPyramid
+from splatlib.train.dataset import Level, ViewPyramid
 from splatlib.train.pictures import GPU_SHARE, DeviceStore, create_store
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -137,18 +137,21 @@ def test_only_whole_pixels_of_a_mask_count() -> None:
     """What scaling down made grey is partly outside."""
     mask = np.array([[0, 1, 128, 249, 250], [251, 254, 255, 0, 255], [255] * 5, [0] * 5], np.uint8)
     store, _ = filled_store([mask])
-    _, weights = store.get([0])
-    assert weights is not None and weights.dtype == torch.float32
-    np.testing.assert_array_equal(weights[0].numpy(), mask >= 250)
+    _, gray = store.get([0])
+    assert gray is not None and gray.dtype == torch.uint8
+    view = Level(["a"], [Camera(5, 4, 1.0, 1.0, 2.5, 2.0)], torch.eye(4)[None], store).batch([0])
+    assert view.mask is not None and view.mask.dtype == torch.float32 and view.empty is not None
+    np.testing.assert_array_equal(view.mask[0].numpy(), mask >= 250)
+    np.testing.assert_array_equal(view.empty[0].numpy(), mask <= 5)
 
 
 def test_beside_a_masked_picture_one_without_a_mask_counts_whole() -> None:
     half = np.zeros((4, 5), np.uint8)
     half[:, 2:] = 255
     store, _ = filled_store([None, half, None])
-    _, weights = store.get([0, 1])
-    assert weights is not None and weights.shape == (2, 4, 5)
-    assert (weights[0] == 1).all() and torch.equal(weights[1], torch.from_numpy(half / 255).float())
+    _, gray = store.get([0, 1])
+    assert gray is not None and gray.shape == (2, 4, 5)
+    assert (gray[0] == 255).all() and torch.equal(gray[1], torch.from_numpy(half))
     assert store.get([0, 2])[1] is None  # and no mask at all where none is needed
 
 
