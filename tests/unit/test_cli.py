@@ -226,7 +226,7 @@ def test_ctrl_c_in_a_real_process(capture: Path) -> None:
     assert process.stdout is not None and process.stdout.readline() == "frames\n"
     time.sleep(0.1)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
     assert errors.endswith("interrupted; go on with: splat resume out\n") and "Traceback" not in errors
     assert Workspace("out").load_job().capture == str(capture)

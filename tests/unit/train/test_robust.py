@@ -107,19 +107,21 @@ def crowded_scene(scene: SparseScene, tmp_path_factory: pytest.TempPathFactory) 
     return changed
 
 
-def test_it_costs_little_whether_or_not_something_passed_by(
-    scene: SparseScene, crowded_scene: SparseScene, tmp_path: Path
-) -> None:
-    """No gain is asserted: since trainings end in a running mean, the plain loss is as good on this scene."""
+def psnr_db(of: SparseScene, directory: Path, run: str, robust: bool) -> float:
+    psnr = train_splat(of, Workspace(directory), TrainConfig(**CONFIG, steps=500, robust=robust), run=run).psnr_db
+    assert psnr is not None
+    return psnr
 
-    def psnr_db(of: SparseScene, run: str, robust: bool) -> float:
-        config = TrainConfig(**CONFIG, steps=500, robust=robust)
-        psnr = train_splat(of, Workspace(tmp_path), config, run=run).psnr_db
-        assert psnr is not None
-        return psnr
 
-    assert psnr_db(crowded_scene, "robust", True) > psnr_db(crowded_scene, "plain", False) - 0.3
-    assert psnr_db(scene, "clean-robust", True) > psnr_db(scene, "clean", False) - 0.2
+@pytest.mark.xfail(strict=True, reason="since trainings end in a running mean, the plain loss is as good on this scene")
+def test_it_helps_where_something_passed_by(crowded_scene: SparseScene, tmp_path: Path) -> None:
+    plain = psnr_db(crowded_scene, tmp_path, "plain", False)
+    assert psnr_db(crowded_scene, tmp_path, "robust", True) > plain + 0.3
+
+
+def test_it_costs_little_where_nothing_passed_by(scene: SparseScene, tmp_path: Path) -> None:
+    plain = psnr_db(scene, tmp_path, "clean", False)
+    assert psnr_db(scene, tmp_path, "clean-robust", True) > plain - 0.2
 
 
 @pytest.mark.parametrize("corrections", [{"appearance": "affine", "robust": True}, {"appearance": "bilateral"}])
