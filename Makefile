@@ -33,6 +33,7 @@ $(VENV)/bin/python:
 $(INSTALLED): pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
 	@echo "installing splatlib into $(VENV) (some minutes the first time)"
 	$(IN_VENV) pip install --quiet $(addprefix --constraint ,$(CONSTRAINTS)) --editable '.[notebook,dev]'
+	$(IN_VENV) pip install --quiet --no-deps 'backgroundremover>=0.2'  # without its pins: see CONTRIBUTING.md
 	@touch $@
 
 demo: $(INSTALLED)
