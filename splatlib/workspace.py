@@ -22,7 +22,7 @@ import filelock
 
 from splatlib._version import __version__
 from splatlib.artifacts import ARTIFACT_FILE, Artifact, ExportBundle, FrameSet, MaskSet, SparseScene, Splat
-from splatlib.config import Job, _Config
+from splatlib.config import Config, Job
 from splatlib.errors import (
     ArtifactError,
     WorkspaceBusyError,
@@ -147,7 +147,7 @@ class Workspace:
     # Work
 
     def stage(
-        self, kind: type[ArtifactT], config: _Config, inputs: Mapping[str, str], run: str = "main"
+        self, kind: type[ArtifactT], config: Config, inputs: Mapping[str, str], run: str = "main"
     ) -> Stage[ArtifactT]:
         """Open a stage.
 
@@ -172,7 +172,7 @@ class Stage(Generic[ArtifactT]):
     """
 
     def __init__(
-        self, ws: Workspace, kind: type[ArtifactT], config: _Config, inputs: dict[str, str], directory: Path
+        self, ws: Workspace, kind: type[ArtifactT], config: Config, inputs: dict[str, str], directory: Path
     ) -> None:
         self.ws, self.kind, self.directory = ws, kind, directory
         self.config, self.inputs = config.result_fields(), inputs
