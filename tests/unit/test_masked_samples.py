@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from splatlib.samples.objects import make_masked_sample
 from splatlib.samples.raycast import render_view
 from splatlib.samples.scene import build_scene
 
-SMALL = {"num_photos": 5, "width": 160, "height": 120}
+SMALL: dict[str, Any] = {"num_photos": 5, "width": 160, "height": 120}
 
 
 def test_outside_the_outline_the_passer_by_changes_nothing(tmp_path: Path) -> None:
