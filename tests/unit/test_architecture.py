@@ -22,6 +22,7 @@ CORE = {
     "artifacts",
     "files",
     "progress",
+    "s3",
     "workspace",
 }
 
@@ -34,6 +35,7 @@ MAY_SEE: dict[str, set[str]] = {
     "gaussians": {"errors", "spherical_harmonics"},
     "files": {"errors"},
     "progress": {"errors"},
+    "s3": {"errors", "files", "progress"},
     "artifacts": {"errors", "gaussians"},
     "workspace": CORE - {"gaussians", "workspace"},
     "render": CORE,
@@ -51,6 +53,8 @@ HEAVY = {
     "torch",
     "transformers",
     "backgroundremover",
+    "boto3",
+    "botocore",
     "cv2",
     "pycolmap",
     "numba",
