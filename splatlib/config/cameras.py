@@ -8,6 +8,9 @@ from pydantic import Field
 
 from splatlib.config.base import NOT_IN_DIGEST, Config
 
+# The value of ``priors`` that means the poses that came along with the capture. A file of that name is ``./capture``.
+PRIORS_OF_CAPTURE = "capture"
+
 
 class CamerasConfig(Config):
     """How cameras are solved (structure from motion by COLMAP)."""
@@ -55,7 +58,8 @@ class CamerasConfig(Config):
     priors: str | None = Field(
         default=None,
         min_length=1,
-        description="known camera poses: a transforms.json, a JSON or CSV of poses, or a folder with a COLMAP model",
+        description="known camera poses: a transforms.json, a JSON or CSV of poses, or a folder with a COLMAP model; "
+        "capture: those in the capture itself",
         json_schema_extra=NOT_IN_DIGEST,  # its content is an input of the stage
     )
     priors_mode: Literal["trust", "refine", "pairs"] = Field(

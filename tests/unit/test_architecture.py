@@ -43,7 +43,7 @@ MAY_SEE: dict[str, set[str]] = {
     "samples": CORE | {"render"},
     "widgets": CORE | {"render"},
     "report": CORE | {"render", "widgets"},
-    "parameters": {"errors", "config"},
+    "parameters": {"errors", "config", "s3"},
     "pipeline": CORE | STAGES | {"render", "report", "widgets"},
     "cli": CORE | {"samples", "parameters", "pipeline", "widgets"},
     "__main__": {"cli"},
