@@ -72,6 +72,12 @@ class CamerasConfig(Config):
     priors_direction: Literal["auto", "camera_to_world", "world_to_camera"] = Field(
         default="auto", description="what the poses map from and to; auto: what the file's format says"
     )
+    gps: bool = Field(
+        default=True,
+        description="use the photos' GPS places, if they can be believed: neighbours in space are compared, and the "
+        "world is in metres, east, north and up",
+        json_schema_extra=NOT_IN_DIGEST,  # the places, where they are used, are an input of the stage
+    )
     allow_partial: bool = Field(default=False, description="go on when fewer than half of the frames were registered")
     min_registered: float = Field(default=0.5, ge=0, le=1, description="share of frames that must be registered")
     seed: int = Field(default=0, ge=0, description="of all random choices")
