@@ -33,8 +33,8 @@ MAX_ERROR_M = 15.0
 _MIN_INLIERS = 0.6
 _MAX_ERROR_SHARE = 0.5
 _MAX_TILT_DEG = 5.0
-# Fixes one after the other err alike, so they count as a quarter as many independent ones.
-_INDEPENDENT_SHARE = 0.25
+# Fixes one after the other err alike, so they count as half as many independent ones.
+_INDEPENDENT_SHARE = 0.5
 _NOT_USED = "The photos' GPS places are not used: "
 
 
@@ -159,7 +159,7 @@ def lay_onto_places(
     if fit.is_good:
         return moved, f"The world is in metres, east, north and up, by {len(rows)} GPS places; {figures}."
     if fit.tilt_deg > _MAX_TILT_DEG and fit.error_m <= _MAX_ERROR_SHARE * fit.extent_m:
-        return None, f"{_NOT_USED}{figures}, too much along a line to tell which way is up ({fit.tilt_deg:.0f}°)."
+        return None, f"{_NOT_USED}{figures}; which way is up would be known to {fit.tilt_deg:.0f}° only."
     return None, f"{_NOT_USED}{figures}."
 
 
