@@ -56,7 +56,10 @@ def _global_options(
 
 @app.command()
 def run(
-    capture: Annotated[str | None, typer.Argument(help="video file, folder of photos, or zip of photos")] = None,
+    capture: Annotated[
+        list[str] | None,
+        typer.Argument(help="videos, folders or zips of photos, or s3:// places of such; several become one capture"),
+    ] = None,
     *,
     out: Annotated[Path | None, typer.Option(help="workspace (default: runs/NAME-OF-CAPTURE)")] = None,
     preset: Annotated[str | None, typer.Option(help="of training: preview, balanced, high or reference")] = None,
@@ -74,16 +77,16 @@ def run(
     """Reconstruct a capture. What is done already and unchanged is reused."""
     with _errors_told(out):
         settings: dict[str, object] = {
-            "capture": capture,
+            "capture": capture or None,
             "train.preset": preset,
             "train.device": device,
             "run": name,
             "cameras.allow_partial": allow_partial or None,
         }
-        base = _read_job(job) if job else Job(capture=_required(capture))
+        base = _read_job(job) if job else Job.from_dict({"capture": _required(capture)})
         chosen = base.with_overrides({field: value for field, value in settings.items() if value is not None})
         chosen = chosen.with_overrides(overrides or [])
-        out = out or default_out(chosen.capture)
+        out = out or default_out(chosen.sources)
     with _errors_told(out), together() as leads:
         if leads:
             _tell(reconstruct(chosen, out))
@@ -148,8 +151,8 @@ def _tell(result: Reconstruction) -> None:
     typer.echo(str(result))
 
 
-def _required(capture: str | None) -> str:
-    if capture is None:
+def _required(capture: list[str] | None) -> list[str]:
+    if not capture:
         raise ConfigError("no capture was named", hint="splat run CAPTURE, or splat run --job job.json")
     return capture
 

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -40,10 +41,19 @@ _DEFAULT_FOCAL_FACTOR = 1.2
 _FISHEYE_FOCAL_FACTOR = 0.6
 
 
+class CameraKey(NamedTuple):
+    """What tells the cameras of frames apart."""
+
+    source_group: str | None
+    width: int
+    height: int
+    focal_px: int | None
+
+
 def write_features(database_path: Path, frames: FrameSet, masks: MaskSet | None, config: CamerasConfig) -> None:
     """Create the database: cameras, images, SIFT features. Image ids count from 1 in the order of ``frames``.
 
-    Frames of the same size and EXIF focal length share one camera; the faces of panoramas are rigs
+    Frames of one source, of the same size and EXIF focal length, share one camera; the faces of panoramas are rigs
     (``splatlib.cameras.rigs``). Keypoints lie where the mask is not 0.
 
     Raises:
@@ -64,24 +74,25 @@ def write_features(database_path: Path, frames: FrameSet, masks: MaskSet | None,
             progress.update()
 
 
-def camera_groups(frames: FrameSet) -> dict[tuple[int, int, int | None], list[Frame]]:
-    """Frames that share a camera: same width, height and EXIF focal length in whole pixels (None: unknown).
+def camera_groups(frames: FrameSet) -> dict[CameraKey, list[Frame]]:
+    """Frames that share a camera: same source, width, height and EXIF focal length in whole pixels (None: unknown).
 
+    Two phones may have pictures of one size and differ in everything else, so lenses are never shared across sources.
     Faces of panoramas are left out: each has a camera of its own.
     """
-    groups: dict[tuple[int, int, int | None], list[Frame]] = {}
+    groups: dict[CameraKey, list[Frame]] = {}
     for frame in frames.frames:
         if frame.group is not None:
             continue
         focal_px = round(frame.focal_px) if frame.focal_px else None
-        groups.setdefault((frame.width, frame.height, focal_px), []).append(frame)
+        groups.setdefault(CameraKey(frame.source_group, frame.width, frame.height, focal_px), []).append(frame)
     return groups
 
 
 def _write_images(database: pycolmap.Database, frames: FrameSet, camera_model: str) -> None:
     camera_id_of: dict[str, int] = {}
     groups = camera_groups(frames)
-    for camera_id, ((width, height, focal_px), group) in enumerate(groups.items(), start=1):
+    for camera_id, ((_, width, height, focal_px), group) in enumerate(groups.items(), start=1):
         fisheye = is_fisheye(camera_model)
         guess_px = (_FISHEYE_FOCAL_FACTOR if fisheye else _DEFAULT_FOCAL_FACTOR) * max(width, height)
         camera = pycolmap.Camera.create_from_model_name(camera_id, camera_model, focal_px or guess_px, width, height)

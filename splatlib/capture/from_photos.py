@@ -22,7 +22,9 @@ from splatlib.errors import CaptureUnreadableError
 from splatlib.progress import bar, logger
 
 
-def harvest_photos(photos: PhotoCollection, images: Path, alpha: Path, config: FramesConfig) -> Harvest:
+def harvest_photos(
+    photos: PhotoCollection, images: Path, alpha: Path, config: FramesConfig, first_number: int = 1
+) -> Harvest:
     """Choose among photos and write the chosen ones.
 
     All are kept up to ``max_frames``, in natural order, but for those that can be read no more, show nothing that
@@ -31,9 +33,10 @@ def harvest_photos(photos: PhotoCollection, images: Path, alpha: Path, config: F
 
     Args:
         photos: in natural order.
-        images: empty folder for the pictures.
+        images: folder for the pictures.
         alpha: folder for the transparency of those that have any; made when needed.
         config: how to choose.
+        first_number: of the first picture's name.
 
     Raises CaptureUnusableError for a panorama that is not 2:1.
     """
@@ -57,9 +60,10 @@ def harvest_photos(photos: PhotoCollection, images: Path, alpha: Path, config: F
                 sieve.drop_unreadable(position, kept)
                 continue
             made.append(sieve.order.index(position))
+            number = first_number + len(made) - 1
             is_panorama = position in sieve.panoramas
             for photo, face in zip(kept, renderer.faces if is_panorama else (None,), strict=True):
-                name = frame_name(len(made), face.name if face else None)
+                name = frame_name(number, face.name if face else None)
                 (images / name).write_bytes(photo.jpeg)
                 if photo.alpha is not None:
                     alpha.mkdir(exist_ok=True)
@@ -67,7 +71,7 @@ def harvest_photos(photos: PhotoCollection, images: Path, alpha: Path, config: F
                 frame = replace(sieve.frame(position, photo, name), flags=flags[position])
                 if face is not None:
                     focal_px = renderer.focal_px(photo.width)
-                    frame = frame_of_face(frame, face, group=group_name(len(made)), focal_px=focal_px)
+                    frame = frame_of_face(frame, face, group=group_name(number), focal_px=focal_px)
                 frames.append(frame)
 
     return Harvest(

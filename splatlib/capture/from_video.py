@@ -40,7 +40,7 @@ class _SeenFrame(Seen):
     frame: VideoFrame
 
 
-def harvest_video(path: Path, images: Path, config: FramesConfig) -> Harvest:
+def harvest_video(path: Path, images: Path, config: FramesConfig, first_number: int = 1) -> Harvest:
     """Read a video once and write the frames worth keeping.
 
     Windows of equal length share the video out among ``max_frames``; where the camera moves slowly a window lasts
@@ -49,8 +49,9 @@ def harvest_video(path: Path, images: Path, config: FramesConfig) -> Harvest:
 
     Args:
         path: the video.
-        images: empty folder for the pictures.
+        images: folder for the pictures.
         config: how to choose.
+        first_number: of the first picture's name.
 
     Raises CaptureUnusableError for a video of panoramas that is not 2:1.
     """
@@ -67,7 +68,7 @@ def harvest_video(path: Path, images: Path, config: FramesConfig) -> Harvest:
         if winner is None:
             return
         tally.add(winner.item.look)
-        number = len(written) + 1
+        number = first_number + len(written)
         if renderer is None:
             written.append([_write(winner, path.name, images / frame_name(number), config)])
         else:
@@ -98,7 +99,7 @@ def harvest_video(path: Path, images: Path, config: FramesConfig) -> Harvest:
     return Harvest(
         frames=[
             replace(_renamed(frame, images, number), flags=("blurred",) if blurred[index] else ())
-            for number, index in enumerate(kept, start=1)
+            for number, index in enumerate(kept, start=first_number)
             for frame in written[index]
         ],
         dropped=sorted(dropped, key=lambda frame: frame.source_index),

@@ -6,6 +6,7 @@ Unknown keys are refused. A preset is a named constant; any field set beside it 
 
 from splatlib.config.base import NOT_IN_DIGEST as NOT_IN_DIGEST
 from splatlib.config.base import Config as Config
+from splatlib.config.cameras import PRIORS_OF_CAPTURE as PRIORS_OF_CAPTURE
 from splatlib.config.cameras import CamerasConfig as CamerasConfig
 from splatlib.config.export import ExportConfig as ExportConfig
 from splatlib.config.frames import FramesConfig as FramesConfig

@@ -92,10 +92,10 @@ class FolderMasks:
         except OSError as error:
             raise MasksError(f"{self._folder} cannot be read", why=error.strerror or str(error)) from error
         self._paths = _by_name(self._folder, paths)
-        self._files = {frame.name: self._find(frame, frames.kind == "video") for frame in frames.frames}
+        self._files = {frame.name: self._find(frame) for frame in frames.frames}
         if not any(self._files.values()):
             example = frames.frames[0]
-            stem = example.name if frames.kind == "video" else example.source
+            stem = example.name if example.is_of_video else example.source
             raise MasksError(
                 f"no picture in {self._folder} belongs to a frame",
                 why=f"it holds {len(paths)} pictures" + (f", the first is {paths[0].name}" if paths else ""),
@@ -128,8 +128,8 @@ class FolderMasks:
         # scaled while still grey, then decided: half-covered pixels go to the nearer side
         return np.asarray(picture.resize((frame.width, frame.height), Image.Resampling.BILINEAR))
 
-    def _find(self, frame: Frame, is_video: bool) -> Path | None:
-        for name in ([] if is_video else _spellings(frame.source)) + _spellings(frame.name):
+    def _find(self, frame: Frame) -> Path | None:
+        for name in ([] if frame.is_of_video else _spellings(frame.source)) + _spellings(frame.name):
             found = self._paths.get(name, [])
             if len(found) == 1:
                 return found[0]

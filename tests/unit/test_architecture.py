@@ -22,6 +22,7 @@ CORE = {
     "artifacts",
     "files",
     "progress",
+    "s3",
     "workspace",
 }
 
@@ -34,6 +35,7 @@ MAY_SEE: dict[str, set[str]] = {
     "gaussians": {"errors", "spherical_harmonics"},
     "files": {"errors"},
     "progress": {"errors"},
+    "s3": {"errors", "files", "progress"},
     "artifacts": {"errors", "gaussians"},
     "workspace": CORE - {"gaussians", "workspace"},
     "render": CORE,
@@ -41,7 +43,7 @@ MAY_SEE: dict[str, set[str]] = {
     "samples": CORE | {"render"},
     "widgets": CORE | {"render"},
     "report": CORE | {"render", "widgets"},
-    "parameters": {"errors", "config"},
+    "parameters": {"errors", "config", "s3"},
     "pipeline": CORE | STAGES | {"render", "report", "widgets"},
     "cli": CORE | {"samples", "parameters", "pipeline", "widgets"},
     "__main__": {"cli"},
@@ -51,6 +53,8 @@ HEAVY = {
     "torch",
     "transformers",
     "backgroundremover",
+    "boto3",
+    "botocore",
     "cv2",
     "pycolmap",
     "numba",

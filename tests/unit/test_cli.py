@@ -53,6 +53,13 @@ def test_results_go_to_runs_unless_told(fake_stages: FakeStages, capture: Path) 
     assert (capture.parent / "runs" / "bench" / "report.html").exists()
 
 
+def test_several_sources_are_one_capture(fake_stages: FakeStages, capture: Path) -> None:
+    (capture.parent / "b.mov").write_text("more pictures")
+    assert splat("run", "bench.mov", "b.mov", "--preset", "balanced").exit_code == 0
+    job = Workspace("runs/bench-and-1-more").load_job()
+    assert job.sources == (str(capture), str(capture.parent / "b.mov")) and job.train.preset == "balanced"
+
+
 def test_options_become_the_job(fake_stages: FakeStages, capture: Path) -> None:
     options = ["--preset", "balanced", "--set", "train.steps=5", "--set", "frames.end_s=2.5", "--run", "big"]
     assert splat("run", "bench.mov", "--out", "out", "--allow-partial", *options).exit_code == 0

@@ -61,15 +61,14 @@ def priors_of_frames(priors: PosePriors, frames: FrameSet) -> FramePriors:
         by_stem.setdefault(_stem(name), []).append(row)
     rows: dict[int, int] = {}
     for index, frame in enumerate(frames.frames):
-        row = _row_of(frame.source if frames.kind == "photos" else frame.name, by_stem, priors)
+        row = _row_of(_name_in_capture(frame), by_stem, priors)
         if row is not None:
             rows[index] = row
     if not rows:
         example = frames.frames[0]
         raise CamerasError(
             f"none of the {len(priors.names)} poses in {priors.origin} belongs to a frame",
-            why=f"poses are of pictures like {priors.names[0]}, frames like"
-            f" {example.source if frames.kind == 'photos' else example.name}",
+            why=f"poses are of pictures like {priors.names[0]}, frames like {_name_in_capture(example)}",
             hint="poses and pictures are matched by file name",
         )
     _refuse_sharing(rows, priors, frames)
@@ -103,6 +102,10 @@ def write_lenses(database_path: Path, found: FramePriors) -> None:
             moment.add_data_id(image.data_id)
             database.update_frame(moment)  # first: COLMAP compares the image with it
             database.update_image(image)
+
+
+def _name_in_capture(frame: Frame) -> str:
+    return frame.name if frame.is_of_video else frame.source
 
 
 def _row_of(source: str, by_stem: dict[str, list[int]], priors: PosePriors) -> int | None:

@@ -12,7 +12,7 @@ from splatlib.cameras._pycolmap import pycolmap
 from splatlib.cameras.features import camera_groups, root_sift, write_features
 from splatlib.config import CamerasConfig
 from splatlib.errors import CamerasError
-from tests.unit.cameras.made_frames import frame_set, named_frames, noise, with_focal_px
+from tests.unit.cameras.made_frames import frame_set, named_frames, noise, of_sources, with_focal_px
 
 
 def keypoints_of(database_path: Path, image_id: int) -> np.ndarray:
@@ -32,6 +32,15 @@ def test_frames_share_a_camera_by_size_and_focal_length(tmp_path: Path) -> None:
     assert [cameras[i].has_prior_focal_length for i in (1, 2, 3)] == [True, True, False]
     assert [cameras[i].focal_length for i in (1, 2, 3)] == [300, 300, 1.2 * 240]
     assert (cameras[2].width, cameras[2].height, cameras[2].model_name) == (180, 240, "RADIAL")
+
+
+def test_sources_never_share_a_camera(tmp_path: Path) -> None:
+    """Two phones with pictures of one size have two lenses."""
+    frames = of_sources(frame_set(tmp_path / "frames", [noise(240, 180, n) for n in range(4)]), ["a", "a", "b", "b"])
+    write_features(tmp_path / "database.db", frames, None, CamerasConfig())
+    with pycolmap.Database.open(tmp_path / "database.db") as database:
+        images = sorted(database.read_all_images(), key=lambda image: image.image_id)
+        assert [image.camera_id for image in images] == [1, 1, 2, 2]
 
 
 def test_at_most_max_features_and_those_the_largest(tmp_path: Path) -> None:
