@@ -8,9 +8,8 @@ feeds the whole picture (COLMAP's octave -1).
 
 from __future__ import annotations
 
-from collections import deque
+import contextlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from splatlib.cameras.rigs import write_rigs
 from splatlib.config import CamerasConfig
 from splatlib.errors import CamerasError
 from splatlib.progress import bar
+from splatlib.threads import in_order
 
 Keypoints = npt.NDArray[np.float32]  # [K, 4] x, y (pixel centres at half integers), scale in px, orientation in rad
 Descriptors = npt.NDArray[np.uint8]  # [K, 128]
@@ -53,10 +53,12 @@ def write_features(database_path: Path, frames: FrameSet, masks: MaskSet | None,
     with (
         colmap_errors_translated("writing the features"),
         pycolmap.Database.open(database_path) as database,
+        _one_opencv_thread(),
         bar(len(frames), "features", unit="frame") as progress,
     ):
         _write_images(database, frames, config.camera_model)
-        for image_id, (keypoints, descriptors) in enumerate(_in_threads(sift, frames.frames), start=1):
+        found = in_order(sift, frames.frames, "sift", num_threads())
+        for image_id, (keypoints, descriptors) in enumerate(found, start=1):
             database.write_keypoints(image_id, keypoints)
             database.write_descriptors(
                 image_id, pycolmap.FeatureDescriptors(pycolmap.FeatureExtractorType.SIFT, descriptors)
@@ -173,23 +175,12 @@ def _read_grey(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
     return np.asarray(grey, np.uint8)
 
 
-def _in_threads(
-    sift: Callable[[Frame], tuple[Keypoints, Descriptors]], frames: tuple[Frame, ...]
-) -> Iterator[tuple[Keypoints, Descriptors]]:
-    """Results in order, a few frames ahead and no more. One thread a picture beats OpenCV's own threads by a sixth."""
-    workers = num_threads()
-    opencv_threads = cv2.getNumThreads()
+@contextlib.contextmanager
+def _one_opencv_thread() -> Iterator[None]:
+    """One thread a picture beats OpenCV's own threads by a sixth."""
+    threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
-    waiting: deque[Future[tuple[Keypoints, Descriptors]]] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="splatlib-sift") as pool:
-        try:
-            for frame in frames:
-                waiting.append(pool.submit(sift, frame))
-                if len(waiting) >= 2 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            cv2.setNumThreads(opencv_threads)
-            for future in waiting:
-                future.cancel()
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)

@@ -10,6 +10,7 @@ from splatlib.artifacts import Frame, FrameSet, MaskSet
 from splatlib.config import MasksConfig
 from splatlib.errors import MasksError
 from splatlib.progress import bar, logger
+from splatlib.threads import in_order
 from splatlib.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -106,7 +107,6 @@ def _write_masks(source: MaskSource, frames: FrameSet, config: MasksConfig, dire
     from PIL import Image
 
     from splatlib.masks.edges import finished
-    from splatlib.masks.thumbnails import in_threads
 
     def write(frame: Frame) -> tuple[str, float | None]:
         grey = source.mask(frame)
@@ -119,7 +119,7 @@ def _write_masks(source: MaskSource, frames: FrameSet, config: MasksConfig, dire
     coverage: dict[str, float] = {}
     with bar(source.passes * len(frames), "masks", unit="frame") as progress:
         source.prepare(progress.update)
-        for name, share in in_threads(write, frames.frames, source.workers):
+        for name, share in in_order(write, frames.frames, "masks", source.workers):
             if share is not None:
                 coverage[name] = share
             progress.update()

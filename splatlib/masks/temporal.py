@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import cv2
 import numpy as np
 
-from splatlib.masks.thumbnails import Map, Picture, in_threads
+from splatlib.masks.thumbnails import Map, Picture
+from splatlib.threads import in_order
 
 # Grey levels, after contrast is made even: where the neighbour, warped, differs by more, the flow is wrong there.
 _MISMATCH_GREY = 12.0
@@ -41,7 +42,7 @@ def steadied(
         return total / weights
 
     result = []
-    for blend in in_threads(blended, range(len(maps))):
+    for blend in in_order(blended, range(len(maps)), "masks"):
         result.append(blend)
         done()
     return result

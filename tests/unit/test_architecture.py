@@ -22,6 +22,7 @@ CORE = {
     "artifacts",
     "files",
     "progress",
+    "threads",
     "workspace",
 }
 
@@ -34,6 +35,7 @@ MAY_SEE: dict[str, set[str]] = {
     "gaussians": {"errors", "spherical_harmonics"},
     "files": {"errors"},
     "progress": {"errors"},
+    "threads": set(),
     "artifacts": {"errors", "gaussians"},
     "workspace": CORE - {"gaussians", "workspace"},
     "render": CORE,
