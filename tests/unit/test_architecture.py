@@ -23,6 +23,7 @@ CORE = {
     "files",
     "progress",
     "threads",
+    "s3",
     "workspace",
 }
 
@@ -36,6 +37,7 @@ MAY_SEE: dict[str, set[str]] = {
     "files": {"errors"},
     "progress": {"errors"},
     "threads": set(),
+    "s3": {"errors", "files", "progress"},
     "artifacts": {"errors", "gaussians"},
     "workspace": CORE - {"gaussians", "workspace"},
     "render": CORE,
@@ -53,6 +55,8 @@ HEAVY = {
     "torch",
     "transformers",
     "backgroundremover",
+    "boto3",
+    "botocore",
     "cv2",
     "pycolmap",
     "numba",
