@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from splatlib.artifacts import ExportBundle, FrameSet, MaskSet, SparseScene, Splat
-from splatlib.config import Job, MasksConfig
+from splatlib.config import DOWNLOAD, Job, MasksConfig
 from splatlib.progress import logger
+from splatlib.s3 import is_s3_url
 from splatlib.widgets.display import describe
 from splatlib.workspace import Workspace
 
@@ -126,7 +127,7 @@ def _with_absolute_paths(job: Job) -> Job:
     fields["capture"] = str(Path(job.capture).expanduser().absolute())
     if job.masks and job.masks.folder:
         fields["masks"]["folder"] = str(Path(job.masks.folder).expanduser().absolute())
-    if job.masks and job.masks.weights:
+    if job.masks and job.masks.weights and job.masks.weights != DOWNLOAD and not is_s3_url(job.masks.weights):
         fields["masks"]["weights"] = str(Path(job.masks.weights).expanduser().absolute())
     if job.cameras.priors:
         fields["cameras"]["priors"] = str(Path(job.cameras.priors).expanduser().absolute())

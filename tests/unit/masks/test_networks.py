@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +10,8 @@ import torch
 from PIL import Image
 
 from splatlib.config import MaskPrompt, MasksConfig
-from splatlib.errors import MasksError, MissingDependencyError
+from splatlib.errors import MasksError
 from splatlib.masks import mask_frames
-from splatlib.masks.weights import checked_digest, weights_path
 from tests.unit.masks.toy import capture
 
 U2NET = {"backend": "u2net", "u2net_model": "object_small"}
@@ -172,39 +170,3 @@ def test_a_folder_that_holds_no_sam2(tmp_path, sam2_weights):
     (tmp_path / "sam2.1-hiera-tiny").mkdir()
     with pytest.raises(MasksError, match="holds no SAM 2 model"):
         mask_frames(frames, ws, MasksConfig(backend="sam2", weights=str(tmp_path)))
-
-
-@pytest.mark.parametrize(
-    "fields, name",
-    [
-        ({"backend": "u2net"}, "u2net.pth"),
-        ({"backend": "u2net", "u2net_model": "human"}, "u2net_human_seg.pth"),
-        ({"backend": "sam2", "sam2_model": "base_plus"}, "sam2.1-hiera-base-plus"),
-    ],
-)
-def test_missing_weights_are_named_with_their_place(tmp_path, fields, name):
-    frames, ws, _ = capture(tmp_path, 3)
-    with pytest.raises(MissingDependencyError) as caught:
-        mask_frames(frames, ws, MasksConfig.from_dict(fields))
-    assert name in caught.value.what and "SPLATLIB_WEIGHTS" in caught.value.why
-    with pytest.raises(MissingDependencyError) as caught:
-        mask_frames(frames, ws, MasksConfig.from_dict({**fields, "weights": str(tmp_path)}))
-    assert str(tmp_path / name) in caught.value.why and "https://" in caught.value.hint
-    assert not (ws.root / "masks").exists()
-
-
-def test_an_s3_prefix_is_refused_with_the_command_that_copies_it():
-    with pytest.raises(MissingDependencyError, match="aws s3 sync s3://bucket/weights"):
-        weights_path("u2net.pth", MasksConfig(backend="u2net", weights="s3://bucket/weights"), "https://example.org")
-
-
-def test_checksums(tmp_path):
-    file = tmp_path / "u2net.pth"
-    file.write_bytes(b"weights")
-    digest = checked_digest(file)
-    sums = tmp_path / "SHA256SUMS"
-    sums.write_text(f"{hashlib.sha256(b'weights').hexdigest()} *u2net.pth\n{'0' * 64}  other.pth\n")
-    assert checked_digest(file) == digest
-    file.write_bytes(b"weighty")
-    with pytest.raises(MasksError, match=r"u2net\.pth are damaged or another version"):
-        checked_digest(file)
