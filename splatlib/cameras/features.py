@@ -38,13 +38,17 @@ _EDGE_THRESHOLD = 10.0  # COLMAP's
 _DEFAULT_FOCAL_FACTOR = 1.2
 # Likewise of a fisheye lens: 95 degrees. The mapper mends a guess twice too long, but not one of 0.6 times the truth.
 _FISHEYE_FOCAL_FACTOR = 0.6
+# A blob of some scale is found in a blur of about that width, which at three times that has faded to a hundredth.
+_CLEAR_OF_MASK_SCALES = 3.0
 
 
 def write_features(database_path: Path, frames: FrameSet, masks: MaskSet | None, config: CamerasConfig) -> None:
     """Create the database: cameras, images, SIFT features. Image ids count from 1 in the order of ``frames``.
 
     Frames of the same size and EXIF focal length share one camera; the faces of panoramas are rigs
-    (``splatlib.cameras.rigs``). Keypoints lie where the mask is not 0.
+    (``splatlib.cameras.rigs``). Keypoints lie where the mask is not 0;
+    and where black means that something unknown is there (``MaskSet.outside``), so far from it that it has no part in
+    them: a passer-by whom a mask hides moves, and so would the corners that his outline makes.
 
     Raises:
         CamerasError: a picture or mask cannot be read, or their sizes differ.
@@ -113,9 +117,22 @@ def _sift_of(
         grey = _read_grey(frames.image_path(frame), (frame.height, frame.width))
         mask_path = masks.mask_path(frame.name) if masks is not None else None
         mask = _read_grey(mask_path, grey.shape) if mask_path is not None else None
-        return _detect(grey, mask, config)
+        keypoints, descriptors = _detect(grey, mask, config)
+        if mask is None or masks is None or masks.outside == "transparent":
+            return keypoints, descriptors
+        clear = _clear_of(mask, keypoints)
+        return keypoints[clear], descriptors[clear]
 
     return sift
+
+
+def _clear_of(mask: npt.NDArray[np.uint8], keypoints: Keypoints) -> npt.NDArray[np.bool_]:
+    """[K] which keypoints lie some times their own scale away from where a mask [H, W] is black."""
+    distance_px = cv2.distanceTransform((mask > 0).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    height, width = mask.shape
+    columns = keypoints[:, 0].astype(int).clip(0, width - 1)
+    rows = keypoints[:, 1].astype(int).clip(0, height - 1)
+    return distance_px[rows, columns] >= _CLEAR_OF_MASK_SCALES * keypoints[:, 2]
 
 
 def _detect(

@@ -71,8 +71,8 @@ class MasksConfig(Config):
     )
     weights: str | None = Field(
         default=None,
-        description="u2net, sam2: a folder of weights, an s3://bucket/prefix, or 'download' to get them from where they "
-        "are published; null: what the environment variable SPLATLIB_WEIGHTS says",
+        description="u2net, sam2: a folder of weights, an s3://bucket/prefix, or 'download' to get them from "
+        "where they are published; null: what the environment variable SPLATLIB_WEIGHTS says",
         json_schema_extra=NOT_IN_DIGEST,  # their checksum is an input of the stage
     )
 

@@ -19,7 +19,7 @@ from splatlib.errors import MasksError
 from splatlib.masks.edges import upsampled
 from splatlib.masks.prompts import checked_prompts
 from splatlib.masks.saliency import SharedColours, centre_prior, saliency
-from splatlib.masks.temporal import steadied
+from splatlib.masks.temporal import sequences, steadied
 from splatlib.masks.thumbnails import Map, Picture, fitted_size, read_rgb, scaled
 from splatlib.threads import in_order
 
@@ -73,7 +73,7 @@ class GrabcutMasks:
             second.append(cut)
             done()
         if self._config.temporal:
-            second = steadied(thumbnails, second, done)
+            second = steadied(thumbnails, second, done, sequences(frames))
         names = [frame.name for frame in frames]
         self._thumbnails, self._maps = dict(zip(names, thumbnails, strict=True)), dict(zip(names, second, strict=True))
 

@@ -15,6 +15,7 @@ from splatlib.errors import MasksError, MissingDependencyError
 from splatlib.masks.downloads import fetch_from_hub
 from splatlib.masks.grabcut import GrabcutMasks
 from splatlib.masks.prompts import checked_prompts
+from splatlib.masks.temporal import sequences
 from splatlib.masks.thumbnails import Map, Picture, read_rgb, scaled
 from splatlib.masks.weights import Weights, checked_digest, weights_path
 from splatlib.progress import logger
@@ -27,8 +28,8 @@ _MEAN, _DEVIATION = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229
 # How the prompt encoder tells a box's corners from points.
 _BOX_LABELS = (2, 3)
 _OBJECT = 1
-# By masks.sam2_model: the commit of facebook/sam2.1-hiera-… on the Hugging Face hub, and the SHA-256 of its config.json and
-# model.safetensors, which several independent projects that pin these commits state alike.
+# By masks.sam2_model: the commit of facebook/sam2.1-hiera-… on the Hugging Face hub, and the SHA-256 of its config.json
+# and model.safetensors, which several independent projects that pin these commits state alike.
 _PINNED = {
     "tiny": (
         "de431c4043854a71d8101e17995dfe596bf101a5",
@@ -57,8 +58,9 @@ class Sam2Masks:
     """The backend ``sam2``.
 
     With ``temporal``, the frames are a video: prompts of any frames, or the box of the object that ``grabcut`` finds in
-    one of them, are propagated to the others, forwards and backwards. Without it each frame stands for itself: with
-    its prompt, or the box that ``grabcut`` finds in it.
+    one of them, are propagated to the others, forwards and backwards. Each face of a panorama is a video of its own;
+    with prompts, the object is not looked for in faces that have none. Without ``temporal`` each frame stands for
+    itself: with its prompt, or the box that ``grabcut`` finds in it.
     """
 
     by_engine = True
@@ -88,15 +90,12 @@ class Sam2Masks:
         if self._finder is not None:
             self._finder.prepare(done)
             prompts = self._found_prompts(self._finder) | prompts
-        frames = self._frames.frames
-        if self._config.temporal:
-            self._follow(model, frames, prompts, done)
-            return
-        for frame in frames:
-            if frame.name in prompts:
-                self._follow(model, (frame,), prompts, done)
+        for frames in self._videos():
+            if any(frame.name in prompts for frame in frames):
+                self._follow(model, frames, prompts, done)
             else:
-                done()  # grabcut saw nothing in it: its mask is black, and the stage says so
+                for _ in frames:  # grabcut saw nothing in it: its mask is black, and the stage says so
+                    done()
 
     def mask(self, frame: Frame) -> Picture:
         """[height, width] 0..255, the probability. ``prepare`` comes first."""
@@ -105,16 +104,27 @@ class Sam2Masks:
         logits = scaled(self._logits[frame.name], (frame.width, frame.height))
         return (255 / (1 + np.exp(-logits.clip(-30, 30))) + 0.5).astype(np.uint8)
 
+    def _videos(self) -> list[tuple[Frame, ...]]:
+        """Frames that are followed together: those of a sequence, or each for itself."""
+        frames = self._frames.frames
+        if not self._config.temporal:
+            return [(frame,) for frame in frames]
+        return [tuple(frames[index] for index in sequence) for sequence in sequences(frames)]
+
     def _found_prompts(self, finder: GrabcutMasks) -> dict[str, MaskPrompt]:
         """Boxes around what grabcut found; of a video the one of median area. Raises MasksError if it found nothing."""
-        boxes = {frame.name: box for frame in self._frames.frames if (box := finder.box(frame)) is not None}
-        if not boxes:
+        found: dict[str, MaskPrompt] = {}
+        for frames in self._videos():
+            boxes = {frame.name: box for frame in frames if (box := finder.box(frame)) is not None}
+            if boxes:
+                by_area = sorted(boxes, key=lambda name: _area(boxes[name]))
+                name = by_area[len(by_area) // 2]
+                found[name] = MaskPrompt(box=boxes[name])
+        if not found:
             raise MasksError("nothing stands out in any frame", hint="point at the object with masks.prompts")
         if self._config.temporal:
-            by_area = sorted(boxes, key=lambda name: _area(boxes[name]))
-            boxes = {(name := by_area[len(by_area) // 2]): boxes[name]}
-            logger.info("masks: no prompts, so sam2 follows what grabcut found in %s", name)
-        return {name: MaskPrompt(box=box) for name, box in boxes.items()}
+            logger.info("masks: no prompts, so sam2 follows what grabcut found in %s", ", ".join(found))
+        return found
 
     def _follow(
         self, model: Any, frames: tuple[Frame, ...], prompts: dict[str, MaskPrompt], done: Callable[[], object]

@@ -19,7 +19,7 @@ from splatlib.config import MasksConfig
 from splatlib.errors import MasksError, MissingDependencyError
 from splatlib.masks.downloads import fetch_parts
 from splatlib.masks.edges import upsampled
-from splatlib.masks.temporal import steadied
+from splatlib.masks.temporal import sequences, steadied
 from splatlib.masks.thumbnails import Map, Picture, read_rgb, scaled
 from splatlib.masks.weights import Weights, checked_digest, weights_path
 
@@ -91,7 +91,7 @@ class U2NetMasks:
             maps.append(_normalised(fused.float().cpu().numpy(), frame))
             done()
         if self._config.temporal:
-            maps = steadied(pictures, maps, done)
+            maps = steadied(pictures, maps, done, sequences(self._frames.frames))
         names = [frame.name for frame in self._frames.frames]
         self._small = dict(zip(names, zip(pictures, maps, strict=True), strict=True))
 

@@ -24,6 +24,7 @@ CORE = {
     "progress",
     "threads",
     "s3",
+    "equirectangular",
     "workspace",
 }
 
@@ -37,6 +38,7 @@ MAY_SEE: dict[str, set[str]] = {
     "files": {"errors"},
     "progress": {"errors"},
     "threads": set(),
+    "equirectangular": set(),
     "s3": {"errors", "files", "progress"},
     "artifacts": {"errors", "gaussians"},
     "workspace": CORE - {"gaussians", "workspace"},
