@@ -15,9 +15,9 @@ from torch import Tensor
 from splatlib.artifacts import Camera, SparseScene, View
 from splatlib.errors import TrainingError
 from splatlib.progress import bar
-from splatlib.render.cpu.threads import available_cpus
 from splatlib.render.lenses import drawn_pixels
 from splatlib.render.protocol import Renderer
+from splatlib.threads import available_cpus
 from splatlib.train.checks import require_sound_cameras
 from splatlib.train.pictures import PictureStore, create_store
 
