@@ -13,18 +13,17 @@ panoramas, half as many, and all faces are compared with all of theirs, since th
 
 from __future__ import annotations
 
-import re
-from itertools import combinations, pairwise
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from splatlib.artifacts import FrameSet
-from splatlib.cameras import retrieval
 from splatlib.cameras._pycolmap import colmap_errors_translated, num_threads, pycolmap
-from splatlib.cameras.rigs import moments
 from splatlib.config import CamerasConfig
+from splatlib.matching import retrieval
+from splatlib.matching.order import moments, names_count_up
 from splatlib.progress import bar
 
 Pairs = list[tuple[int, int]]  # indices into FrameSet.frames, the smaller first, sorted
@@ -33,9 +32,6 @@ EXHAUSTIVE_UP_TO = 40
 _LOOK_ALIKES = 6
 _LOOK_ALIKES_UNORDERED = 20
 _NEIGHBOURS_UNORDERED = 2
-# Photos "count up" if nearly every step from one file name's number to the next is small and forward.
-_SMALL_STEP = 10
-_SHARE_OF_SMALL_STEPS = 0.9
 # Pairs COLMAP is given at a time: often enough for a progress bar and for Ctrl-C.
 _CHUNK = 64
 # Of the attempts to fit a two-view geometry before its own stopping rule may end them; COLMAP's 100 cost twice as
@@ -50,17 +46,6 @@ def choose_method(frames: FrameSet, config: CamerasConfig) -> str:
     if len(frames) <= EXHAUSTIVE_UP_TO:
         return "exhaustive"
     return "sequential" if frames.kind == "video" or names_count_up(frames) else "retrieval"
-
-
-def names_count_up(frames: FrameSet) -> bool:
-    """Whether the sources' file names end in numbers that go up in small steps, in the frames' order."""
-    sources = [frames.frames[moment[0]].source for moment in moments(frames)]
-    numbers = [re.search(r"(\d+)\D*$", Path(source).stem) for source in sources]
-    if any(number is None for number in numbers):
-        return False
-    steps = [int(b[1]) - int(a[1]) for a, b in pairwise(numbers) if a is not None and b is not None]
-    small = sum(1 <= step <= _SMALL_STEP for step in steps)
-    return small >= _SHARE_OF_SMALL_STEPS * len(steps)
 
 
 def choose_pairs(frames: FrameSet, database_path: Path, config: CamerasConfig) -> Pairs:

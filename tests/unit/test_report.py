@@ -16,7 +16,7 @@ from splatlib.artifacts import ARTIFACT_FILE, FrameSet, SparseScene, Splat
 from splatlib.errors import ArtifactError, WorkspaceError
 from splatlib.export import export_splat
 from splatlib.report import write_report
-from splatlib.report.page import duration
+from splatlib.report.templates import duration
 from splatlib.samples import Sample
 from splatlib.workspace import Workspace
 from tests.made import made_splat, made_workspace
