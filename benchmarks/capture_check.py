@@ -4,7 +4,7 @@
 
 Cases are the real captures, three of them spoiled, and the sample room filmed badly (``benchmarks.degraded``).
 "Registered" is what solve_cameras places with ``allow_partial``. Rows go to ``benchmarks/results/capture_check.json``;
-the last one sums all up: precision and recall of "will not be registered", with and without the doubtful ones.
+the last one sums up the newest of each case: precision and recall of "will not be registered", with and without the doubtful ones.
 """
 
 from __future__ import annotations
@@ -48,20 +48,21 @@ def main() -> None:
     parser.add_argument("--dry-run", action="store_true", help="print rows, do not append them")
     arguments = parser.parse_args()
     command = "python -m " + shlex.join(["benchmarks.capture_check", *sys.argv[1:]])
-    counts: Counter[tuple[str, bool]] = Counter()
     with tempfile.TemporaryDirectory(prefix="splatlib-check-") as scratch:
         for case in arguments.case or [*REAL, *MADE]:
-            row, of_case = benchmark(case, arguments.captures, arguments.keep or Path(scratch))
-            counts += of_case
+            row = benchmark(case, arguments.captures, arguments.keep or Path(scratch))
             print(json.dumps(row), flush=True)
             if not arguments.dry_run:
                 append_row(RESULTS_FILE, {**row, "command": command})
-    row = {"case": "all", **quality(counts)}
-    print(json.dumps(row if arguments.dry_run else append_row(RESULTS_FILE, {**row, "command": command}), indent=1))
+    if not arguments.dry_run:
+        newest = {row["case"]: row for row in json.loads(RESULTS_FILE.read_text()) if row["case"] != "all"}
+        total = sum((counts_of(row) for row in newest.values()), Counter[tuple[str, bool]]())
+        row = {"case": "all", "cases": len(newest), **quality(total), "command": command}
+        print(json.dumps(append_row(RESULTS_FILE, row), indent=1))
 
 
-def benchmark(case: str, captures: Path, scratch: Path) -> tuple[dict[str, Any], Counter[tuple[str, bool]]]:
-    """One case: its row, and how often each outlook came true."""
+def benchmark(case: str, captures: Path, scratch: Path) -> dict[str, Any]:
+    """One case: what was foretold, what came, and what it cost."""
     place = scratch / case.replace(" ", "-")
     workspace = place / "ws"
     if not (place / "extracted").exists():
@@ -84,7 +85,18 @@ def benchmark(case: str, captures: Path, scratch: Path) -> tuple[dict[str, Any],
         "check_wall_seconds": round(checked.wall_seconds, 1),
         "solve_wall_seconds": came["seconds"],
         "findings": foretold["findings"],
-    }, counts
+    }
+
+
+def counts_of(row: dict[str, Any]) -> Counter[tuple[str, bool]]:
+    """How often each outlook came with a frame that was registered, and with one that was not."""
+    return Counter(
+        {
+            (outlook, came == "registered"): count
+            for outlook, of_outlook in row["outlook"].items()
+            for came, count in of_outlook.items()
+        }
+    )
 
 
 def quality(counts: Counter[tuple[str, bool]]) -> dict[str, Any]:
