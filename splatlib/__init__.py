@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from splatlib._version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from splatlib.artifacts import CaptureCheck as CaptureCheck
     from splatlib.artifacts import ExportBundle as ExportBundle
     from splatlib.artifacts import FrameSet as FrameSet
     from splatlib.artifacts import MaskSet as MaskSet
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from splatlib.artifacts import Splat as Splat
     from splatlib.cameras import solve_cameras as solve_cameras
     from splatlib.capture import extract_frames as extract_frames
+    from splatlib.check import check_capture as check_capture
     from splatlib.config import CamerasConfig as CamerasConfig
     from splatlib.config import ExportConfig as ExportConfig
     from splatlib.config import FramesConfig as FramesConfig
@@ -36,22 +38,24 @@ if TYPE_CHECKING:
     from splatlib.gaussians import Gaussians as Gaussians
     from splatlib.masks import mask_frames as mask_frames
     from splatlib.pipeline import reconstruct as reconstruct
+    from splatlib.report import write_check_report as write_check_report
     from splatlib.report import write_report as write_report
     from splatlib.samples import make_sample as make_sample
     from splatlib.train import train_splat as train_splat
     from splatlib.workspace import Workspace as Workspace
 
 _HOME = {
-    "splatlib.artifacts": ("ExportBundle", "FrameSet", "MaskSet", "SparseScene", "Splat"),
+    "splatlib.artifacts": ("CaptureCheck", "ExportBundle", "FrameSet", "MaskSet", "SparseScene", "Splat"),
     "splatlib.cameras": ("solve_cameras",),
     "splatlib.capture": ("extract_frames",),
+    "splatlib.check": ("check_capture",),
     "splatlib.config": ("CamerasConfig", "ExportConfig", "FramesConfig", "Job", "MasksConfig", "TrainConfig"),
     "splatlib.errors": ("SplatlibError",),
     "splatlib.export": ("export_splat",),
     "splatlib.gaussians": ("Gaussians",),
     "splatlib.masks": ("mask_frames",),
     "splatlib.pipeline": ("reconstruct",),
-    "splatlib.report": ("write_report",),
+    "splatlib.report": ("write_check_report", "write_report"),
     "splatlib.samples": ("make_sample",),
     "splatlib.train": ("train_splat",),
     "splatlib.workspace": ("Workspace",),

@@ -1,6 +1,7 @@
 """The ``splat`` command: a thin layer over ``reconstruct``.
 
-Exit status: 0 done, 1 something failed, 2 wrong usage or configuration, 130 interrupted.
+Exit status: 0 done, 1 something failed (of ``check``: or the capture will not reconstruct), 2 wrong usage or
+configuration, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from typing import Annotated
 
 import typer
 
+from splatlib import pipeline
 from splatlib._version import __version__
-from splatlib.artifacts import Artifact, ExportBundle, FrameSet, MaskSet, SparseScene, Splat
+from splatlib.artifacts import Artifact, CaptureCheck, ExportBundle, FrameSet, MaskSet, SparseScene, Splat
 from splatlib.config import Job
 from splatlib.errors import ArtifactError, ConfigError, SplatlibError
 from splatlib.parameters import default_out
 from splatlib.pipeline import Reconstruction, reconstruct, together
+from splatlib.report import write_check_report
 from splatlib.widgets.display import describe
 from splatlib.workspace import Workspace
 
@@ -93,6 +96,32 @@ def run(
 
 
 @app.command()
+def check(
+    capture: Annotated[str, typer.Argument(help="video file, folder of photos, or zip of photos")],
+    *,
+    out: Annotated[Path | None, typer.Option(help="workspace (default: runs/NAME-OF-CAPTURE)")] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="e.g. frames.max_frames=100"),
+    ] = None,
+) -> None:
+    """Tell what will come of a capture and what to film again, before anything expensive.
+
+    `splat run` with the same workspace goes on from here. Exit status 1: fewer than half of the frames are expected to
+    find their place, or something failed.
+    """
+    with _errors_told(out):
+        job = Job(capture=capture).with_overrides(overrides or [])
+        out = out or default_out(job.capture)
+    with _errors_told(out):
+        checked = pipeline.check(job, out)
+        typer.echo(describe(checked))
+        typer.echo(f"pictures: {write_check_report(checked)}")
+    if checked.verdict == "bad":
+        raise typer.Exit(1)
+
+
+@app.command()
 def resume(directory: WorkspaceArgument) -> None:
     """Go on with a run that was interrupted, or repeat one after its capture changed."""
     with _errors_told(directory), together() as leads:
@@ -106,7 +135,7 @@ def show(directory: WorkspaceArgument) -> None:
     with _errors_told(directory):
         ws = Workspace.open(directory)
         typer.echo(f"{'stage':<14} {'state':<8} {'seconds':>8}  figures")
-        for kind in (FrameSet, MaskSet, SparseScene):
+        for kind in (FrameSet, MaskSet, CaptureCheck, SparseScene):
             typer.echo(_stage_line(ws, kind, kind.stage))
         for training_run in ws.runs() or ["main"]:
             typer.echo(_stage_line(ws, Splat, f"train/{training_run}", training_run))

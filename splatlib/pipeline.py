@@ -1,4 +1,4 @@
-"""The whole way from a capture to a report: ``reconstruct`` calls the six stage functions, nothing else can."""
+"""The whole way from a capture to a report: ``reconstruct`` calls the stage functions, nothing else can."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from splatlib.artifacts import ExportBundle, FrameSet, MaskSet, SparseScene, Splat
+from splatlib.artifacts import CaptureCheck, ExportBundle, FrameSet, MaskSet, SparseScene, Splat
 from splatlib.config import DOWNLOAD, PRIORS_OF_CAPTURE, Job, MasksConfig
 from splatlib.progress import logger
 from splatlib.s3 import is_s3_url
@@ -27,6 +27,7 @@ class Reconstruction:
     Attributes:
         masks: None where no frame has one.
         report_html, report_json: the report for people and for programs.
+        check: what was foretold before the cameras were solved; None where their poses were given.
     """
 
     frames: FrameSet
@@ -36,9 +37,10 @@ class Reconstruction:
     exports: ExportBundle
     report_html: Path
     report_json: Path
+    check: CaptureCheck | None = None
 
     def __str__(self) -> str:
-        artifacts = (self.frames, self.masks, self.scene, self.splat, self.exports)
+        artifacts = (self.frames, self.masks, self.check, self.scene, self.splat, self.exports)
         lines = [describe(artifact) for artifact in artifacts if artifact is not None]
         return "\n".join([*lines, f"report: {self.report_html}"])
 
@@ -66,9 +68,7 @@ def reconstruct(job: Job, ws: Workspace | str | Path) -> Reconstruction:
     """
     # Stage modules load here and not at the top: the command line answers --help and schema without them.
     from splatlib.cameras import solve_cameras
-    from splatlib.capture import extract_frames
     from splatlib.export import export_splat
-    from splatlib.masks import mask_frames
     from splatlib.render.device import choose_device
     from splatlib.report import write_report
     from splatlib.train import train_splat
@@ -80,9 +80,7 @@ def reconstruct(job: Job, ws: Workspace | str | Path) -> Reconstruction:
     ws.save_job(job)
     logger.info("reconstructing %s in %s", ", ".join(job.sources), ws.root)
 
-    frames = extract_frames(job.capture, ws, job.frames)
-    masks_config = job.masks or _masks_of_capture(frames)
-    masks = mask_frames(frames, ws, masks_config) if masks_config else None
+    frames, masks, check = _look_ahead(job, ws)
     scene = solve_cameras(frames, ws, job.cameras, masks=masks)
     gc.collect()  # pictures and matches of structure from motion, before training asks for its own
     splat = train_splat(scene, ws, job.train, run=job.run)
@@ -90,9 +88,37 @@ def reconstruct(job: Job, ws: Workspace | str | Path) -> Reconstruction:
     exports = export_splat(splat, ws, job.export)
     write_report(ws, run=job.run)
 
-    result = Reconstruction(frames, masks, scene, splat, exports, ws.report_html_path, ws.report_json_path)
+    result = Reconstruction(frames, masks, scene, splat, exports, ws.report_html_path, ws.report_json_path, check)
     logger.info("report: %s", result.report_html)
     return result
+
+
+def check(job: Job, ws: Workspace | str | Path) -> CaptureCheck:
+    """The stages before the expensive ones: frames, masks, and what will come of them.
+
+    ``reconstruct`` with the same job and workspace reuses all of it. The poses that ``job.cameras.priors`` may name do
+    not count here. Raises SplatlibError of the stage that failed.
+    """
+    from splatlib.check import check_capture
+
+    job = _with_absolute_paths(job)
+    ws = ws if isinstance(ws, Workspace) else Workspace(ws)
+    if not ws.job_path.exists():
+        ws.save_job(job)  # so that `splat resume` goes on from here; what a run asked for is not replaced
+    frames, masks, checked = _look_ahead(job, ws)
+    return checked or check_capture(frames, ws, masks)
+
+
+def _look_ahead(job: Job, ws: Workspace) -> tuple[FrameSet, MaskSet | None, CaptureCheck | None]:
+    """Frames, masks, and the capture check, which only warns. With known poses no frame has to find its place."""
+    from splatlib.capture import extract_frames
+    from splatlib.check import check_capture
+    from splatlib.masks import mask_frames
+
+    frames = extract_frames(job.capture, ws, job.frames)
+    masks_config = job.masks or _masks_of_capture(frames)
+    masks = mask_frames(frames, ws, masks_config) if masks_config else None
+    return frames, masks, check_capture(frames, ws, masks) if job.cameras.priors is None else None
 
 
 @contextlib.contextmanager

@@ -21,7 +21,16 @@ from typing import Any, Generic, Self, TypeVar
 import filelock
 
 from splatlib._version import __version__
-from splatlib.artifacts import ARTIFACT_FILE, Artifact, ExportBundle, FrameSet, MaskSet, SparseScene, Splat
+from splatlib.artifacts import (
+    ARTIFACT_FILE,
+    Artifact,
+    CaptureCheck,
+    ExportBundle,
+    FrameSet,
+    MaskSet,
+    SparseScene,
+    Splat,
+)
 from splatlib.config import Config, Job
 from splatlib.errors import (
     ArtifactError,
@@ -105,6 +114,10 @@ class Workspace:
     def report_html_path(self) -> Path:
         return self.root / "report.html"
 
+    @property
+    def check_html_path(self) -> Path:
+        return self.root / "check.html"
+
     def directory(self, kind: type[Artifact], run: str = "main") -> Path:
         return self.root / "train" / run if kind is Splat else self.root / kind.stage
 
@@ -122,6 +135,10 @@ class Workspace:
     @property
     def masks(self) -> MaskSet | None:
         return self.find(MaskSet)
+
+    @property
+    def check(self) -> CaptureCheck | None:
+        return self.find(CaptureCheck)
 
     @property
     def scene(self) -> SparseScene | None:

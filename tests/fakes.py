@@ -11,10 +11,14 @@ import pytest
 
 from splatlib.artifacts import (
     Camera,
+    CaptureCheck,
+    CheckedFrame,
     DroppedFrame,
     ExportBundle,
     ExportedFile,
+    Finding,
     Frame,
+    FrameLink,
     FrameSet,
     HeldOutView,
     MaskSet,
@@ -22,7 +26,7 @@ from splatlib.artifacts import (
     Splat,
     View,
 )
-from splatlib.config import CamerasConfig, ExportConfig, FramesConfig, MasksConfig, TrainConfig
+from splatlib.config import CamerasConfig, Config, ExportConfig, FramesConfig, MasksConfig, TrainConfig
 from splatlib.files import digest_of, write_atomically
 from splatlib.workspace import Workspace
 
@@ -43,6 +47,25 @@ def fake_frames(directory: Path, has_alpha: bool = False) -> FrameSet:
 
 def fake_masks(directory: Path, backend: str = "alpha") -> MaskSet:
     return MaskSet(directory=directory, backend=backend, names=("000002.jpg",), mean_coverage=0.25)
+
+
+def fake_check(directory: Path) -> CaptureCheck:
+    """Two frames that share points; the second one is dark."""
+    frames = (
+        CheckedFrame("000001.jpg", "a.png", "places", 80, 400, 0.5, 120.0, 0.0, 0.5, 0.9),
+        CheckedFrame("000002.jpg", "b.png", "doubtful", 14, 300, None, 20.0, 0.0, -0.5, 0.4, ("very dark",)),
+    )
+    finding = Finding("weak", "Frame b.png may not connect with the rest: very dark.", "Film it again.", (0, 1))
+    return CaptureCheck(
+        directory=directory,
+        capture="bench.mov",
+        verdict="weak",
+        frames=frames,
+        links=(FrameLink(0, 1, 80, "moved"),),
+        findings=(finding,),
+        in_order=True,
+        closes=True,
+    )
 
 
 def fake_scene(directory: Path) -> SparseScene:
@@ -97,6 +120,7 @@ class FakeStages:
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("splatlib.capture.extract_frames", self.extract_frames)
         monkeypatch.setattr("splatlib.masks.mask_frames", self.mask_frames)
+        monkeypatch.setattr("splatlib.check.check_capture", self.check_capture)
         monkeypatch.setattr("splatlib.cameras.solve_cameras", self.solve_cameras)
         monkeypatch.setattr("splatlib.train.train_splat", self.train_splat)
         monkeypatch.setattr("splatlib.export.export_splat", self.export_splat)
@@ -110,6 +134,10 @@ class FakeStages:
     def mask_frames(self, frames: FrameSet, ws: Workspace, config: MasksConfig) -> MaskSet:
         inputs = {"frames": frames.digest}
         return self._stage(MaskSet, ws, config, inputs, lambda directory: fake_masks(directory, config.backend))
+
+    def check_capture(self, frames: FrameSet, ws: Workspace, masks: MaskSet | None = None) -> CaptureCheck:
+        inputs = {"frames": frames.digest, **({"masks": masks.digest} if masks else {})}
+        return self._stage(CaptureCheck, ws, Config(), inputs, fake_check)
 
     def solve_cameras(
         self, frames: FrameSet, ws: Workspace, config: CamerasConfig, masks: MaskSet | None = None

@@ -1,4 +1,4 @@
-"""The nouns between the verbs: FrameSet, MaskSet, SparseScene, Splat, ExportBundle.
+"""The nouns between the verbs: FrameSet, MaskSet, SparseScene, Splat, ExportBundle; and CaptureCheck, a look ahead.
 
 An artefact is a small frozen record beside the files in its folder. Paths inside it are relative to the
 folder, so a workspace can be moved or copied. ``artifact.json`` is written by the workspace, last.
@@ -6,6 +6,10 @@ folder, so a workspace can be moved or copied. ``artifact.json`` is written by t
 
 from splatlib.artifacts.base import ARTIFACT_FILE as ARTIFACT_FILE
 from splatlib.artifacts.base import Artifact as Artifact
+from splatlib.artifacts.check import CaptureCheck as CaptureCheck
+from splatlib.artifacts.check import CheckedFrame as CheckedFrame
+from splatlib.artifacts.check import Finding as Finding
+from splatlib.artifacts.check import FrameLink as FrameLink
 from splatlib.artifacts.export import ExportBundle as ExportBundle
 from splatlib.artifacts.export import ExportedFile as ExportedFile
 from splatlib.artifacts.frames import DroppedFrame as DroppedFrame

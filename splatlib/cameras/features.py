@@ -22,11 +22,11 @@ from splatlib.cameras.lens import is_fisheye
 from splatlib.cameras.rigs import write_rigs
 from splatlib.config import CamerasConfig
 from splatlib.errors import CamerasError
+from splatlib.matching.descriptors import Descriptors, root_sift
 from splatlib.progress import bar
 from splatlib.threads import in_order
 
 Keypoints = npt.NDArray[np.float32]  # [K, 4] x, y (pixel centres at half integers), scale in px, orientation in rad
-Descriptors = npt.NDArray[np.uint8]  # [K, 128]
 
 # COLMAP's peak threshold is 0.02 / 3 a layer, OpenCV's is divided by the layers too; a little lower keeps weak
 # corners of evenly coloured scenes (fox_540: 6,560 points instead of 5,780).
@@ -183,12 +183,6 @@ def _detect_at(
     keypoints[:, 3] = np.radians([point.angle for point in found])
     largest = np.argsort(-keypoints[:, 2], kind="stable")[: config.max_features]
     return keypoints[largest], root_sift(np.asarray(raw, np.float32)[largest])
-
-
-def root_sift(descriptors: npt.NDArray[np.float32]) -> Descriptors:
-    """[K, 128] SIFT as COLMAP stores it: L1-normalised, square root, times 512 (Arandjelović & Zisserman, 2012)."""
-    total = np.maximum(descriptors.sum(axis=1, keepdims=True), 1e-12)
-    return np.clip(np.round(512 * np.sqrt(descriptors / total)), 0, 255).astype(np.uint8)
 
 
 def _read_grey(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:

@@ -15,8 +15,9 @@ from pathlib import Path
 
 from splatlib.artifacts import FrameSet
 from splatlib.cameras._pycolmap import colmap_errors_translated, num_threads, pycolmap
-from splatlib.cameras.rigs import known_cameras, moments
+from splatlib.cameras.rigs import known_cameras
 from splatlib.config import CamerasConfig
+from splatlib.matching.order import moments
 from splatlib.progress import bar, logger
 
 INCREMENTAL_UP_TO = 200

@@ -21,21 +21,19 @@ panoramas, half as many, and all faces are compared with all of theirs, since th
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations, pairwise
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from splatlib.artifacts import Frame, FrameSet
-from splatlib.cameras import retrieval
 from splatlib.cameras._pycolmap import colmap_errors_translated, num_threads, pycolmap
 from splatlib.cameras.gps import Places, neighbours_in_space
-from splatlib.cameras.rigs import moments
 from splatlib.config import CamerasConfig
+from splatlib.matching import retrieval
+from splatlib.matching.order import moments, sources_count_up
 from splatlib.progress import bar
 
 Pairs = list[tuple[int, int]]  # indices into FrameSet.frames, the smaller first, sorted
@@ -48,9 +46,6 @@ _NEAREST_PLACES = 8
 # Frames of other sources, shared among them, and the fewest of each.
 _LOOK_ALIKES_ACROSS = 10
 _LEAST_ACROSS = 3
-# Photos "count up" if nearly every step from one file name's number to the next is small and forward.
-_SMALL_STEP = 10
-_SHARE_OF_SMALL_STEPS = 0.9
 # Pairs COLMAP is given at a time: often enough for a progress bar and for Ctrl-C.
 _CHUNK = 64
 # Of the attempts to fit a two-view geometry before its own stopping rule may end them; COLMAP's 100 cost twice as
@@ -66,11 +61,6 @@ def choose_method(frames: FrameSet, config: CamerasConfig) -> str:
     if len(frames) <= EXHAUSTIVE_UP_TO:
         return "exhaustive"
     return " + ".join(_method_of(part) for part in _parts(frames))
-
-
-def names_count_up(frames: FrameSet) -> bool:
-    """Whether the sources' file names end in numbers that go up in small steps, in the frames' order."""
-    return _count_up([frames.frames[moment[0]] for moment in moments(frames)])
 
 
 def choose_pairs(frames: FrameSet, database_path: Path, config: CamerasConfig, places: Places | None = None) -> Pairs:
@@ -138,7 +128,7 @@ def _parts(frames: FrameSet) -> list[_Part]:
 
 def _method_of(part: _Part) -> str:
     is_video = all(frame.is_of_video for frame in part.frames)
-    return "sequential" if is_video or _count_up(part.frames) else "retrieval"
+    return "sequential" if is_video or sources_count_up(part.frames) else "retrieval"
 
 
 def _window(part: _Part, method: str, config: CamerasConfig) -> int:
@@ -155,15 +145,6 @@ def _neighbours(taken: list[list[int]], window: int) -> set[tuple[int, int]]:
         for i in moment
         for j in later
     }
-
-
-def _count_up(frames: Sequence[Frame]) -> bool:
-    numbers = [re.search(r"(\d+)\D*$", Path(frame.source).stem) for frame in frames]
-    if any(number is None for number in numbers):
-        return False
-    steps = [int(b[1]) - int(a[1]) for a, b in pairwise(numbers) if a is not None and b is not None]
-    small = sum(1 <= step <= _SMALL_STEP for step in steps)
-    return small >= _SHARE_OF_SMALL_STEPS * len(steps)
 
 
 def match_pairs(frames: FrameSet, pairs: Pairs, database_path: Path, config: CamerasConfig) -> None:

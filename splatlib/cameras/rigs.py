@@ -14,17 +14,10 @@ import numpy as np
 from splatlib.artifacts import Frame, FrameSet, RigFace
 from splatlib.cameras._pycolmap import pycolmap
 from splatlib.errors import CamerasError
+from splatlib.matching.order import moments
 
 # Width, height and focal length in pixels of the faces of one size of panorama.
 _Size = tuple[int, int, float]
-
-
-def moments(frames: FrameSet) -> list[list[int]]:
-    """Indices of the frames taken at one moment: the faces of a panorama, else one frame, in the frames' order."""
-    found: dict[str, list[int]] = {}
-    for index, frame in enumerate(frames.frames):
-        found.setdefault(frame.name if frame.group is None else f"group {frame.group}", []).append(index)
-    return list(found.values())
 
 
 def write_rigs(database: pycolmap.Database, frames: FrameSet, first_free_id: int) -> None:

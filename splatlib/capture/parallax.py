@@ -10,16 +10,13 @@ import cv2
 import numpy as np
 
 from splatlib.capture.look import SCORE_PX, shrink
+from splatlib.matching.two_view import FLAT_SHARE, two_view
 
 _PAIRS = 5
 _MIN_PAIRS = 3
 _MAX_EXCEPTIONS = 1
 _MIN_MATCHES = 40
 _MAX_FEATURES = 600
-_MIN_DISPLACEMENT = 0.04
-# Share of the matches that obey the epipolar geometry which one homography explains as well. Measured at neighbours one
-# to six apart: a walk around a table 0.34 to 0.72, a board on a wall 0.79 to 0.89, turning on the spot 0.98 to 0.99.
-_FLAT_SHARE = 0.95
 
 # [N, 2] positions in pixels at SCORE_PX, [N, 128] SIFT descriptors
 Features = tuple[np.ndarray, np.ndarray]
@@ -28,8 +25,7 @@ Features = tuple[np.ndarray, np.ndarray]
 def only_turns(pictures: Sequence[Path]) -> bool:
     """Whether sampled pairs of frames are all explained by one homography: no parallax, or only a plane in view.
 
-    A homography relates two pictures exactly if the camera only turned between them (Hartley & Zisserman, "Multiple
-    View Geometry", 8.4). One pair may differ. False where too few pairs can be matched to tell.
+    See ``splatlib.matching.two_view``. One pair may differ. False where too few pairs can be matched to tell.
     """
     features = functools.cache(_features)
     last = len(pictures) - 1
@@ -41,8 +37,8 @@ def only_turns(pictures: Sequence[Path]) -> bool:
                 continue
             share = _homography_share(features(pictures[start]), features(pictures[start + gap]))
             if share is not None:
-                explained += share >= _FLAT_SHARE
-                exceptions += share < _FLAT_SHARE
+                explained += share >= FLAT_SHARE
+                exceptions += share < FLAT_SHARE
                 break
         if exceptions > _MAX_EXCEPTIONS:
             return False
@@ -54,14 +50,8 @@ def _homography_share(one: Features, other: Features) -> float | None:
     points_one, points_other = _matches(one, other)
     if len(points_one) < _MIN_MATCHES:
         return None
-    displacement = float(np.median(np.linalg.norm(points_one - points_other, axis=1))) / SCORE_PX
-    if displacement < _MIN_DISPLACEMENT:
-        return None
-    _, epipolar = cv2.findFundamentalMat(points_one, points_other, cv2.USAC_MAGSAC, 1.5, 0.999, 2000)
-    _, planar = cv2.findHomography(points_one, points_other, cv2.USAC_MAGSAC, 2.0, maxIters=2000, confidence=0.999)
-    if epipolar is None or planar is None or epipolar.sum() < _MIN_MATCHES / 2:
-        return None
-    return float(planar.sum()) / float(epipolar.sum())
+    found = two_view(points_one, points_other, SCORE_PX, min_inliers=_MIN_MATCHES // 2)
+    return None if found is None else found.flat_share
 
 
 def _matches(one: Features, other: Features) -> tuple[np.ndarray, np.ndarray]:

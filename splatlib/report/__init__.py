@@ -1,14 +1,35 @@
-"""``write_report``: the numbers and pictures of a run, for programs and for people."""
+"""``write_report``: the numbers and pictures of a run, for programs and for people; the capture check likewise."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+from splatlib.artifacts import CaptureCheck
 from splatlib.files import os_errors_translated, write_atomically
 from splatlib.progress import logger
 from splatlib.report.numbers import Run, report_document
 from splatlib.workspace import Workspace
+
+
+def write_check_report(check: CaptureCheck, path: str | Path | None = None) -> Path:
+    """Write a capture check as one HTML file that needs no other and no network.
+
+    Args:
+        path: where to; by default ``check.html`` in the check's workspace.
+
+    Raises:
+        ArtifactError: a picture that it shows is gone.
+        WorkspaceError: the page cannot be written.
+    """
+    from splatlib.report.checkup import check_page
+
+    ws = Workspace.open(check.directory.parent)
+    path = ws.check_html_path if path is None else Path(path).expanduser()
+    page = check_page(ws, check)
+    with os_errors_translated(path.parent):
+        write_atomically(path, page)
+    return path
 
 
 def write_report(ws: Workspace, run: str = "main") -> Path:

@@ -6,7 +6,16 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from splatlib.artifacts import ARTIFACT_FILE, Artifact, ExportBundle, FrameSet, MaskSet, SparseScene, Splat
+from splatlib.artifacts import (
+    ARTIFACT_FILE,
+    Artifact,
+    CaptureCheck,
+    ExportBundle,
+    FrameSet,
+    MaskSet,
+    SparseScene,
+    Splat,
+)
 from splatlib.errors import ArtifactError
 from splatlib.workspace import Workspace
 
@@ -18,7 +27,7 @@ class Run:
     """The artefacts of one training run and of the stages before and after it.
 
     Attributes:
-        masks, exports: None where that stage was not run.
+        masks, check, exports: None where that stage was not run.
         configs: of each stage, as its artefact records it.
         versions: of the libraries that trained the splat.
     """
@@ -27,6 +36,7 @@ class Run:
     name: str
     frames: FrameSet
     masks: MaskSet | None
+    check: CaptureCheck | None
     scene: SparseScene
     splat: Splat
     exports: ExportBundle | None
@@ -39,22 +49,25 @@ class Run:
         frames = FrameSet.load(ws.directory(FrameSet))
         scene = SparseScene.load(ws.directory(SparseScene))
         splat = Splat.load(ws.directory(Splat, name))
-        masks, exports = ws.masks, ws.exports
-        records = {a.stage: _record(a) for a in (frames, masks, scene, splat, exports) if a is not None}
+        masks, check, exports = ws.masks, ws.check, ws.exports
+        records = {a.stage: _record(a) for a in (frames, masks, check, scene, splat, exports) if a is not None}
         if exports is not None and records["export"]["inputs"].get("splat") != splat.digest:
             exports = None  # of another training run
             del records["export"]
         if masks is not None and records["cameras"]["inputs"].get("masks") != masks.digest:
             masks = None  # made, but these cameras were solved without them
             del records["masks"]
+        if check is not None and records["check"]["inputs"].get("frames") != frames.digest:
+            check = None  # of other frames
+            del records["check"]
         configs = {stage: record["config"] for stage, record in records.items()}
         configs["train"] = splat.settings or configs["train"]  # with the preset's values
-        return cls(ws, name, frames, masks, scene, splat, exports, configs, records["train"]["versions"])
+        return cls(ws, name, frames, masks, check, scene, splat, exports, configs, records["train"]["versions"])
 
     @property
     def artifacts(self) -> list[Artifact]:
         """In the order they were made."""
-        every = (self.frames, self.masks, self.scene, self.splat, self.exports)
+        every = (self.frames, self.masks, self.check, self.scene, self.splat, self.exports)
         return [artifact for artifact in every if artifact is not None]
 
     @property

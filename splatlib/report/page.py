@@ -5,73 +5,66 @@ Names of captures and files come from strangers, so every value passes Jinja's a
 
 from __future__ import annotations
 
-import base64
 import shlex
-from pathlib import Path
 from typing import Any
-
-import jinja2
 
 from splatlib.artifacts import FrameSet, SparseScene, Splat
 from splatlib.errors import ArtifactError, ConfigError
+from splatlib.report.checkup import section_of
 from splatlib.report.numbers import Run
+from splatlib.report.templates import templates
 from splatlib.widgets import stills
-from splatlib.widgets.pictures import evenly, jpeg_bytes, png_bytes, svg_bytes, thumbnail
+from splatlib.widgets.pictures import data_uri, evenly, jpeg_bytes, png_bytes, svg_bytes, thumbnail
 
 _MOST_THUMBNAILS = 40
 _THUMBNAIL_PX = 240
 _MOST_PAIRS = 6
 _PAIR_PX = 800
 _MOST_MASKS = 9
-_STAGE_NAMES = {"frames": "Frames", "masks": "Masks", "cameras": "Cameras", "train": "Training", "export": "Export"}
+_STAGE_NAMES = {
+    "frames": "Frames",
+    "masks": "Masks",
+    "check": "Check",
+    "cameras": "Cameras",
+    "train": "Training",
+    "export": "Export",
+}
 
 
 def report_page(run: Run, document: dict[str, Any]) -> str:
     """The whole page. Raises ArtifactError where a picture it shows is gone."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["duration"] = duration
-    environment.filters["megabytes"] = lambda count: f"{count / 1e6:.2f} MB"
     metrics = stills.read_metrics(run.splat.metrics_path)
     pairs = _held_out_pairs(run.splat)
-    return environment.get_template("report.html").render(
-        run=run,
-        numbers=document,
-        title=run.frames.capture,
-        stages=_stages(document["seconds"]),
-        pairs=pairs,
-        portrait=_is_portrait(run.scene),
-        thumbnails=_thumbnails(run.frames),
-        kept_and_dropped=stills.kept_and_dropped(run.frames),
-        masks=_data_uri("image/png", png_bytes(stills.mask_sheet(run.masks, run.frames, _MOST_MASKS)))
-        if run.masks and run.masks.names
-        else None,
-        cameras=[
-            _data_uri("image/png", png_bytes(stills.camera_plot(run.scene, stacked=stacked)))
-            for stacked in (False, True)
-        ],
-        curves=[
-            _data_uri("image/svg+xml", svg_bytes(stills.training_curves(metrics, stacked=stacked)))
-            for stacked in (False, True)
-        ]
-        if metrics.losses
-        else None,
-        configs={_STAGE_NAMES.get(stage, stage): config for stage, config in run.configs.items()},
-        commands=_commands(run),
+    return (
+        templates()
+        .get_template("report.html")
+        .render(
+            run=run,
+            numbers=document,
+            title=run.frames.capture,
+            stages=_stages(document["seconds"]),
+            pairs=pairs,
+            portrait=_is_portrait(run.scene),
+            thumbnails=_thumbnails(run.frames),
+            kept_and_dropped=stills.kept_and_dropped(run.frames),
+            masks=data_uri("image/png", png_bytes(stills.mask_sheet(run.masks, run.frames, _MOST_MASKS)))
+            if run.masks and run.masks.names
+            else None,
+            cameras=[
+                data_uri("image/png", png_bytes(stills.camera_plot(run.scene, stacked=stacked)))
+                for stacked in (False, True)
+            ],
+            checkup=section_of(run.check, run.frames) if run.check is not None else None,
+            curves=[
+                data_uri("image/svg+xml", svg_bytes(stills.training_curves(metrics, stacked=stacked)))
+                for stacked in (False, True)
+            ]
+            if metrics.losses
+            else None,
+            configs={_STAGE_NAMES.get(stage, stage): config for stage, config in run.configs.items()},
+            commands=_commands(run),
+        )
     )
-
-
-def duration(seconds: float) -> str:
-    """For people: ``8.4 s``, ``3 min 20 s``, ``2 h 5 min``."""
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _stages(seconds: dict[str, float]) -> list[dict[str, Any]]:
@@ -94,7 +87,7 @@ def _held_out_pairs(splat: Splat) -> list[dict[str, Any]]:
     pairs = []
     for view, rank in stills.ranked_held_out(splat, _MOST_PAIRS):
         truth, render = (
-            _data_uri("image/jpeg", jpeg_bytes(thumbnail(path, _PAIR_PX), quality=88))
+            data_uri("image/jpeg", jpeg_bytes(thumbnail(path, _PAIR_PX), quality=88))
             for path in splat.held_out_paths(view)
         )
         pairs.append({"view": view, "rank": rank, "truth": truth, "render": render})
@@ -105,7 +98,7 @@ def _thumbnails(frames: FrameSet) -> list[dict[str, Any]]:
     tiles = []
     for frame in (frames.frames[index] for index in evenly(len(frames), _MOST_THUMBNAILS)):
         where, facts = stills.frame_captions(frame)
-        picture = _data_uri("image/jpeg", jpeg_bytes(thumbnail(frames.image_path(frame), _THUMBNAIL_PX), quality=78))
+        picture = data_uri("image/jpeg", jpeg_bytes(thumbnail(frames.image_path(frame), _THUMBNAIL_PX), quality=78))
         tiles.append(
             {"name": frame.name, "where": where, "facts": facts, "flagged": bool(frame.flags), "picture": picture}
         )
@@ -126,7 +119,3 @@ def _commands(run: Run) -> list[tuple[str, str]]:
     better = f"splat run --job {job} --out {root} --preset balanced --run balanced"
     commands.append(("Train once more on the same cameras, longer and larger", better))
     return commands
-
-
-def _data_uri(media_type: str, content: bytes) -> str:
-    return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"

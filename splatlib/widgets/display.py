@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from splatlib.artifacts import Artifact, ExportBundle, FrameSet, MaskSet, SparseScene, Splat
+from splatlib.artifacts import Artifact, CaptureCheck, ExportBundle, FrameSet, MaskSet, SparseScene, Splat
 from splatlib.errors import ArtifactError
 from splatlib.workspace import Workspace
 
@@ -20,6 +20,11 @@ def mimebundle(artifact: Artifact) -> dict[str, Any]:
     if isinstance(artifact, ExportBundle):
         return {"text/plain": text, "text/html": _table(artifact)}
 
+    if isinstance(artifact, CaptureCheck):
+        from splatlib.widgets.checkup import check_html
+
+        return {"text/plain": text, "text/html": check_html(artifact, frames_of(artifact))}
+
     from splatlib.widgets.pictures import png_bytes
 
     picture = _picture(artifact)
@@ -33,7 +38,7 @@ def _picture(artifact: Artifact) -> Image.Image | Figure | None:
         case FrameSet():
             return stills.contact_sheet(artifact)
         case MaskSet():
-            return stills.mask_sheet(artifact, _frames_beside(artifact))
+            return stills.mask_sheet(artifact, frames_of(artifact))
         case SparseScene():
             return stills.camera_plot(artifact)
         case Splat(held_out=(_, *_)):
@@ -53,6 +58,14 @@ def describe(artifact: Artifact) -> str:
             line = f"MaskSet: {len(artifact.names)} masks ({artifact.backend}), {artifact.mean_coverage:.0%} in use"
             if artifact.mean_iou is not None:
                 line += f", IoU with the alpha channel {artifact.mean_iou:.3f} (worst {artifact.min_iou:.3f})"
+        case CaptureCheck():
+            places, doubtful, lost = (len(artifact.with_outlook(word)) for word in ("places", "doubtful", "lost"))
+            line = (
+                f"CaptureCheck: {artifact.verdict}; of {len(artifact)} frames {places} should find their place, "
+                f"{doubtful} are in doubt, {lost} will not"
+            )
+            told = [f"  {finding.severity}: {finding.title} {finding.advice}" for finding in artifact.findings]
+            line = "\n".join([line, *told])
         case SparseScene():
             line = (
                 f"SparseScene: {len(artifact.views)} of {artifact.num_frames} frames registered ({artifact.mapper}), "
@@ -73,10 +86,10 @@ def describe(artifact: Artifact) -> str:
     return "\n".join([line, *(f"  warning: {warning}" for warning in warnings)])
 
 
-def _frames_beside(masks: MaskSet) -> FrameSet | None:
-    """The frames of the workspace that holds the masks, if they are still there."""
+def frames_of(artifact: MaskSet | CaptureCheck) -> FrameSet | None:
+    """The frames of the workspace that holds masks or a check, if they are still there."""
     try:
-        return Workspace.open(masks.directory.parent).frames
+        return Workspace.open(artifact.directory.parent).frames
     except ArtifactError:
         return None
 

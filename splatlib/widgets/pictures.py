@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 INK = (122, 127, 135)
 ACCENT = (217, 119, 47)
 SECOND = (60, 140, 190)
+BAD = (214, 58, 58)
 _GAP_PX = 8
 _LINE_PX = 16
 _FONT_PX = 12
@@ -111,3 +113,7 @@ def svg_bytes(figure: Figure) -> bytes:
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "splatlib"}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     return buffer.getvalue()
+
+
+def data_uri(media_type: str, content: bytes) -> str:
+    return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"

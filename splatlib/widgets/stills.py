@@ -117,7 +117,7 @@ def read_metrics(path: Path) -> Metrics:
 
 def training_curves(metrics: Metrics, *, stacked: bool = False) -> Figure:
     """Loss (logarithmic), held-out PSNR and number of Gaussians over the steps; stacked for narrow screens."""
-    figure, panels = _figure([2.2] * 3 if stacked else [2.6] * 3, stacked, width_in=4.2 if stacked else 9.0)
+    figure, panels = figure_of([2.2] * 3 if stacked else [2.6] * 3, stacked, width_in=4.2 if stacked else 9.0)
     from matplotlib.ticker import LogLocator, NullLocator
 
     steps, records = _sorted(metrics.losses)
@@ -163,7 +163,7 @@ def camera_plot(scene: SparseScene, *, stacked: bool = False) -> Figure:
     low, high = _shown_range(points, centers)
     width, *heights = high - low
     panel_in = [4.2 * min(1.3, height / width) + 0.5 for height in heights]
-    figure, (above, beside) = _figure(panel_in, stacked, width_in=4.5 if stacked else 9.0)
+    figure, (above, beside) = figure_of(panel_in, stacked, width_in=4.5 if stacked else 9.0)
     shown = np.flatnonzero(((points >= low) & (points <= high)).all(axis=1))
     shown = shown[evenly(len(shown), _MOST_POINTS)] if len(shown) > _MOST_POINTS else shown
     frusta = _frusta(scene, size=0.06 * float(np.linalg.norm((high - low)[:2]))) @ axes_from_world.T
@@ -234,7 +234,7 @@ def _draw_frusta(axes: Axes, frusta: npt.NDArray[np.float64]) -> None:
     axes.add_collection(LineCollection(list(frusta[:, outline]), colors=_hex(ACCENT), linewidths=0.7))
 
 
-def _figure(heights_in: list[float], stacked: bool, *, width_in: float) -> tuple[Figure, list[Axes]]:
+def figure_of(heights_in: list[float], stacked: bool, *, width_in: float) -> tuple[Figure, list[Axes]]:
     """A figure with a bare panel for each height, one beside or above the other, that suits any background."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure

@@ -12,7 +12,7 @@ import pytest
 import splatlib
 
 PACKAGE = Path(splatlib.__file__).parent
-STAGES = {"capture", "masks", "cameras", "train", "export"}
+STAGES = {"capture", "check", "masks", "cameras", "train", "export"}
 CORE = {
     "_version",
     "errors",
@@ -43,13 +43,14 @@ MAY_SEE: dict[str, set[str]] = {
     "artifacts": {"errors", "gaussians"},
     "workspace": CORE - {"gaussians", "workspace"},
     "render": CORE,
-    **{stage: CORE | {"render"} for stage in STAGES},
+    "matching": CORE,
+    **{stage: CORE | {"render", "matching"} for stage in STAGES},
     "samples": CORE | {"render"},
     "widgets": CORE | {"render"},
     "report": CORE | {"render", "widgets"},
     "parameters": {"errors", "config", "s3"},
     "pipeline": CORE | STAGES | {"render", "report", "widgets"},
-    "cli": CORE | {"samples", "parameters", "pipeline", "widgets"},
+    "cli": CORE | {"samples", "parameters", "pipeline", "report", "widgets"},
     "__main__": {"cli"},
     "__init__": CORE | STAGES | {"samples", "report", "pipeline"},
 }
@@ -66,6 +67,7 @@ HEAVY = {
     "scipy",
     "PIL",
     "gsply",
+    "networkx",
     "gsplat",
     "triton",
 }

@@ -186,6 +186,7 @@ def test_show_lists_the_stages(fake_stages: FakeStages, capture: Path) -> None:
         "stage": "state",
         "frames": "done",
         "masks": "missing",
+        "check": "done",
         "cameras": "done",
         "train/main": "done",
         "train/second": "started",

@@ -12,7 +12,7 @@ from splatlib.pipeline import Reconstruction, _with_absolute_paths, reconstruct
 from splatlib.workspace import Workspace
 from tests.fakes import FakeStages, fake_exports, fake_frames, fake_masks, fake_scene, fake_splat
 
-ALL = ["frames", "cameras", "train", "export", "report"]
+ALL = ["frames", "check", "cameras", "train", "export", "report"]
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_an_alpha_channel_is_used_as_masks(fake_stages: FakeStages, capture: Pat
     fake_stages.has_alpha = True
     result = reconstruct(Job(capture=str(capture)), tmp_path / "ws")
     assert result.masks is not None and result.masks.backend == "alpha"
-    assert fake_stages.worked == ["frames", "masks", "cameras", "train", "export", "report"]
+    assert fake_stages.worked == ["frames", "masks", "check", "cameras", "train", "export", "report"]
 
 
 def test_masks_that_the_job_asks_for_come_first(fake_stages: FakeStages, capture: Path, tmp_path: Path) -> None:

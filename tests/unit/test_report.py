@@ -18,7 +18,7 @@ from splatlib.config import MasksConfig
 from splatlib.errors import ArtifactError, WorkspaceError
 from splatlib.export import export_splat
 from splatlib.report import write_report
-from splatlib.report.page import duration
+from splatlib.report.templates import duration
 from splatlib.samples import Sample
 from splatlib.workspace import Workspace
 from tests.made import made_splat, made_workspace

@@ -9,9 +9,10 @@ import pytest
 
 from splatlib.artifacts import MaskSet
 from splatlib.cameras._pycolmap import pycolmap
-from splatlib.cameras.features import camera_groups, root_sift, write_features
+from splatlib.cameras.features import camera_groups, write_features
 from splatlib.config import CamerasConfig
 from splatlib.errors import CamerasError
+from splatlib.matching.descriptors import root_sift
 from tests.unit.cameras.made_frames import frame_set, named_frames, noise, of_sources, with_focal_px
 
 

@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from splatlib.cameras import pairs, retrieval
+from splatlib.cameras import pairs
 from splatlib.cameras.features import write_features
 from splatlib.config import CamerasConfig
+from splatlib.matching import retrieval
+from splatlib.matching.order import names_count_up
 from tests.unit.cameras.made_frames import frame_set, named_frames, noise, of_sources
 
 
@@ -28,8 +30,8 @@ def test_auto_follows_its_rule(count: int, kind: str, pattern: str, method: str)
 
 def test_names_that_jump_about_are_no_sequence() -> None:
     order = np.random.default_rng(0).permutation(60)
-    assert not pairs.names_count_up(named_frames([f"{number}.jpg" for number in order]))
-    assert not pairs.names_count_up(named_frames([f"{number * 1000}.jpg" for number in range(60)]))
+    assert not names_count_up(named_frames([f"{number}.jpg" for number in order]))
+    assert not names_count_up(named_frames([f"{number * 1000}.jpg" for number in range(60)]))
 
 
 def test_a_matching_that_is_asked_for_is_taken() -> None:

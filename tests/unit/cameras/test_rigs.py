@@ -13,10 +13,11 @@ from splatlib.cameras import solve_cameras
 from splatlib.cameras._pycolmap import pycolmap
 from splatlib.cameras.accuracy import center_errors_percent, relative_rotation_errors_deg
 from splatlib.cameras.pairs import choose_method, choose_pairs
-from splatlib.cameras.rigs import known_cameras, moments, write_rigs
+from splatlib.cameras.rigs import known_cameras, write_rigs
 from splatlib.capture import extract_frames
 from splatlib.config import CamerasConfig, FramesConfig
 from splatlib.errors import CamerasError
+from splatlib.matching.order import moments
 from splatlib.samples.panorama import PanoramaSample, make_panoramas
 from splatlib.workspace import Workspace
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 import numpy.typing as npt
-
-from splatlib.cameras._pycolmap import cv2
 
 NUM_WORDS = 64
 _SAMPLE = 20_000  # descriptors that the vocabulary is made of
