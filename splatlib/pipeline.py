@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from splatlib.artifacts import ExportBundle, FrameSet, MaskSet, SparseScene, Splat
-from splatlib.config import PRIORS_OF_CAPTURE, Job, MasksConfig
+from splatlib.config import DOWNLOAD, PRIORS_OF_CAPTURE, Job, MasksConfig
 from splatlib.progress import logger
 from splatlib.s3 import is_s3_url
 from splatlib.widgets.display import describe
@@ -127,7 +127,7 @@ def _with_absolute_paths(job: Job) -> Job:
     fields["capture"] = [_absolute(source) for source in job.sources]
     if job.masks and job.masks.folder:
         fields["masks"]["folder"] = _absolute(job.masks.folder)
-    if job.masks and job.masks.weights:
+    if job.masks and job.masks.weights and job.masks.weights != DOWNLOAD:
         fields["masks"]["weights"] = _absolute(job.masks.weights)
     if job.cameras.priors and job.cameras.priors != PRIORS_OF_CAPTURE:
         fields["cameras"]["priors"] = _absolute(job.cameras.priors)

@@ -15,11 +15,11 @@ from splatlib.capture.harvest import Harvest, MotionMeter, Seen, frame_name, gro
 from splatlib.capture.listing import PhotoCollection
 from splatlib.capture.panorama import FaceRenderer, frame_of_face, panoramas_within
 from splatlib.capture.panorama_detect import edges_meet, is_two_to_one, nearly_all, refuse_wrong_shape, taken_for_note
-from splatlib.capture.parallel import in_order
 from splatlib.capture.photos import MIN_SIDE_PX, KeptPhoto, Survey, encode_png, keep_faces, keep_photo, survey_photo
 from splatlib.config import FramesConfig
 from splatlib.errors import CaptureUnreadableError
 from splatlib.progress import bar, logger
+from splatlib.threads import in_order
 
 
 def harvest_photos(
@@ -42,7 +42,7 @@ def harvest_photos(
     """
     sieve = _Sieve(photos, config)
     with bar(len(photos.names), "frames: looking at the photos", unit="photo") as progress:
-        for index, looked in enumerate(in_order(lambda i: _survey(photos, i), range(len(photos.names)))):
+        for index, looked in enumerate(in_order(lambda i: _survey(photos, i), range(len(photos.names)), "photos")):
             sieve.offer(index, looked)
             progress.update()
     chosen, flags = sieve.choose()
@@ -54,7 +54,7 @@ def harvest_photos(
     frames: list[Frame] = []
     made: list[int] = []
     with bar(len(chosen), "frames: writing the photos", unit="photo") as progress:
-        for position, kept in zip(chosen, in_order(keep, chosen), strict=True):
+        for position, kept in zip(chosen, in_order(keep, chosen, "photos"), strict=True):
             progress.update()
             if isinstance(kept, CaptureUnreadableError):
                 sieve.drop_unreadable(position, kept)

@@ -25,11 +25,11 @@ from splatlib.capture.panorama_detect import (
     taken_for_note,
     video_says_panorama,
 )
-from splatlib.capture.parallel import in_order
 from splatlib.capture.photos import encode_jpeg
 from splatlib.capture.video import VideoFrame, VideoReader
 from splatlib.config import FramesConfig
 from splatlib.progress import bar
+from splatlib.threads import in_order
 
 # Frames of a 2:1 video that are asked whether their edges meet, one a second.
 _FRAMES_ASKED = 5
@@ -185,7 +185,7 @@ def _write_faces(
         )
         return frame_of_face(frame, face, group=group_name(number), focal_px=renderer.focal_px(side_px))
 
-    return list(in_order(write, range(len(pictures))))
+    return list(in_order(write, range(len(pictures)), "faces"))
 
 
 def _renamed(frame: Frame, images: Path, number: int) -> Frame:

@@ -12,6 +12,7 @@ from splatlib.config.export import ExportConfig as ExportConfig
 from splatlib.config.frames import FramesConfig as FramesConfig
 from splatlib.config.frames import panorama_face_names as panorama_face_names
 from splatlib.config.job import Job as Job
+from splatlib.config.masks import DOWNLOAD as DOWNLOAD
 from splatlib.config.masks import MaskPrompt as MaskPrompt
 from splatlib.config.masks import MasksConfig as MasksConfig
 from splatlib.config.train import TRAIN_PRESETS as TRAIN_PRESETS

@@ -1,4 +1,4 @@
-"""Copies of what lies in Amazon S3. The one place that downloads.
+"""Copies of what lies in Amazon S3. The one place that asks it for anything.
 
 >>> objects = list_objects("s3://bucket/prefix/")
 >>> files = download(objects, folder, "weights")

@@ -22,7 +22,9 @@ CORE = {
     "artifacts",
     "files",
     "progress",
+    "threads",
     "s3",
+    "equirectangular",
     "workspace",
 }
 
@@ -35,6 +37,8 @@ MAY_SEE: dict[str, set[str]] = {
     "gaussians": {"errors", "spherical_harmonics"},
     "files": {"errors"},
     "progress": {"errors"},
+    "threads": set(),
+    "equirectangular": set(),
     "s3": {"errors", "files", "progress"},
     "artifacts": {"errors", "gaussians"},
     "workspace": CORE - {"gaussians", "workspace"},

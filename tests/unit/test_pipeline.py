@@ -126,6 +126,15 @@ def test_what_lies_in_s3_or_in_the_capture_is_no_path() -> None:
     assert absolute.cameras.priors == "capture"
 
 
+@pytest.mark.parametrize("weights", ["download", "s3://bucket/weights"])
+def test_weights_that_are_no_folder_stay_as_they_are(
+    weights: str, fake_stages: FakeStages, capture: Path, tmp_path: Path
+) -> None:
+    reconstruct(Job(capture=str(capture), masks=MasksConfig(backend="u2net", weights=weights)), tmp_path / "ws")
+    masks = Workspace(tmp_path / "ws").load_job().masks
+    assert masks and masks.weights == weights
+
+
 def test_a_result_shows_itself(tmp_path: Path) -> None:
     result = Reconstruction(
         fake_frames(tmp_path),

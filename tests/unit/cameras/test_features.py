@@ -77,6 +77,31 @@ def test_no_feature_lies_where_the_mask_is_black(tmp_path: Path) -> None:
     assert whole[:, 0].min() < 100  # a frame without a mask counts whole
 
 
+def test_what_a_mask_hides_has_no_part_in_the_features_beside_it(tmp_path: Path) -> None:
+    """The same wall behind three passers-by: features beside them are the same; those of a cut-out are left alone."""
+    wall, mask = noise(480, 360, 0), np.full((360, 480), 255, np.uint8)
+    mask[80:280, 200:300] = 0
+    pictures = [wall.copy() for _ in range(3)]
+    for seed, picture in enumerate(pictures):
+        picture[mask == 0] = noise(480, 360, 10 + seed)[mask == 0]
+    frames = frame_set(tmp_path / "frames", pictures)
+    names = tuple(frame.name for frame in frames.frames)
+    (tmp_path / "masks").mkdir()
+    for name in names:
+        cv2.imwrite(str(tmp_path / "masks" / f"{name}.png"), mask)
+    masks = MaskSet(directory=tmp_path / "masks", backend="folder", names=names, mean_coverage=0.9)
+    write_features(tmp_path / "ignore.db", frames, masks, CamerasConfig())
+    write_features(tmp_path / "cut.db", frames, replace(masks, outside="transparent"), CamerasConfig())
+
+    def without_a_twin(database: str) -> float:
+        """Share of the first picture's features that the second has not within half a pixel."""
+        one, other = (keypoints_of(tmp_path / database, image_id)[:, :2] for image_id in (1, 2))
+        return float((np.linalg.norm(one[:, None] - other[None], axis=2).min(axis=1) > 0.5).mean())
+
+    assert len(keypoints_of(tmp_path / "ignore.db", 1)) > 300
+    assert without_a_twin("ignore.db") < 0.005 < without_a_twin("cut.db")
+
+
 def test_a_dim_picture_is_looked_at_again(tmp_path: Path) -> None:
     """Contrast so low that the usual threshold finds little; a tenth of a picture's contrast must still give most."""
     bright = noise(480, 360, 0)
