@@ -134,15 +134,9 @@ def lay_onto_places(
 
     Umeyama's similarity within COLMAP's RANSAC.
     """
-    rows = [
-        row
-        for row, index in enumerate(places.frames)
-        if model.find_image_with_name(frames.frames[index].name) is not None
-    ]
-    names = [frames.frames[places.frames[row]].name for row in rows]
-    image_of = {name: model.find_image_with_name(name) for name in names}
-    rows = [row for row, name in zip(rows, names, strict=True) if image_of[name].has_pose]
-    names = [name for name in names if image_of[name].has_pose]
+    images = [model.find_image_with_name(frames.frames[index].name) for index in places.frames]
+    rows = [row for row, image in enumerate(images) if image is not None and image.has_pose]
+    names = [images[row].name for row in rows]
     if len(rows) < MIN_PLACES:
         return None, f"{_NOT_USED}only {len(rows)} frames that have one were registered, {MIN_PLACES} are needed."
     enu_m = places.enu_m[rows]

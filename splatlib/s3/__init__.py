@@ -6,8 +6,8 @@
 Credentials, region and endpoint are those that boto3 finds for itself: environment, profile, the machine's role.
 """
 
-from splatlib.s3.download import MAX_BYTES as MAX_BYTES
-from splatlib.s3.download import download as download
+from splatlib.s3.copies import MAX_BYTES as MAX_BYTES
+from splatlib.s3.copies import download as download
 from splatlib.s3.listing import S3Object as S3Object
 from splatlib.s3.listing import digest_of_objects as digest_of_objects
 from splatlib.s3.listing import is_s3_url as is_s3_url

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,42 +12,9 @@ import pytest
 from splatlib import s3
 from splatlib.errors import S3AccessError, S3Error, S3NotFoundError, WorkspaceFullError
 from splatlib.s3.listing import refuse_unsafe
-from tests.s3_server import BUCKET, BadServer, local_s3
+from tests.s3_server import BUCKET, BadServer
 
 BIG = np.random.default_rng(0).integers(0, 256, 3 * 2**20, dtype=np.uint8).tobytes()
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[tuple[BadServer, Any]]:
-    with local_s3() as started:
-        yield started
-
-
-@pytest.fixture
-def bucket(servers: tuple[BadServer, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """A client to write with; splatlib reads the same through the bad server."""
-    front, client = servers
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", front.endpoint)
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-credentials"))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.delenv("AWS_PROFILE", raising=False)
-    yield client
-    for page in client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET):
-        for entry in page.get("Contents", []):
-            client.delete_object(Bucket=BUCKET, Key=entry["Key"])
-
-
-@pytest.fixture
-def front(servers: tuple[BadServer, Any]) -> Iterator[BadServer]:
-    server = servers[0]
-    server.fetched.clear()
-    server.asked.clear()
-    server.cuts_left = server.answers_left = 0
-    yield server
-    server.cuts_left = server.answers_left = 0
 
 
 def put(client: Any, **objects: bytes | str) -> None:
