@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -43,7 +43,7 @@ def _cgroup_quota_cpus(otherwise: int) -> int:
 
 def in_order(
     function: Callable[[Item], Result], items: Iterable[Item], name: str, workers: int | None = None
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Results in the order of the items, a few items ahead and no more.
 
     What is not begun when the caller stops is never begun.

@@ -184,8 +184,9 @@ def test_no_held_out_views_is_said(ws: Workspace) -> None:
 
 
 def test_masks_are_compared_with_an_alpha_channel_that_was_not_used(ws: Workspace) -> None:
-    (frame, *_), scene = ws.frames.frames if ws.frames else (), ws.scene
-    assert scene is not None
+    frames, scene = ws.frames, ws.scene
+    assert frames is not None and scene is not None
+    frame = frames.frames[0]
     stage = ws.stage(MaskSet, MasksConfig(backend="grabcut"), inputs={})
     with stage.work() as directory:
         Image.new("L", (frame.width, frame.height), 255).save(directory / f"{frame.name}.png")
