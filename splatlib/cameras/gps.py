@@ -33,8 +33,8 @@ MAX_ERROR_M = 15.0
 _MIN_INLIERS = 0.6
 _MAX_ERROR_SHARE = 0.5
 _MAX_TILT_DEG = 5.0
-# Fixes one after the other err alike, so they count as half as many independent ones.
-_INDEPENDENT_SHARE = 0.5
+# Fixes one after the other err alike: about four of them say what one independent fix would.
+_INDEPENDENT_SHARE = 0.25
 _NOT_USED = "The photos' GPS places are not used: "
 
 
