@@ -58,8 +58,8 @@ class CamerasConfig(Config):
     priors: str | None = Field(
         default=None,
         min_length=1,
-        description="known camera poses: a transforms.json, a JSON or CSV of poses, or a folder with a COLMAP model; "
-        "capture: those in the capture itself",
+        description="known camera poses: a transforms.json, a JSON or CSV of poses, a COLMAP model, or an app's export"
+        " (Polycam's raw data, Record3D, Stray Scanner, 3d Scanner App); capture: those in the capture itself",
         json_schema_extra=NOT_IN_DIGEST,  # its content is an input of the stage
     )
     priors_mode: Literal["trust", "refine", "pairs"] = Field(

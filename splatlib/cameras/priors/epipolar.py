@@ -82,7 +82,7 @@ def check_convention(frames: FrameSet, found: FramePriors, database_path: Path, 
         sample = _sample(found, places)
         match_pairs(frames, sample, database_path, config)
         pairs = _verified(found, sample, database_path)
-        agreements = _agreements(found, pairs, frames) if len(pairs) >= _MIN_PAIRS else {}
+        agreements = _agreements(found, pairs, frames, config) if len(pairs) >= _MIN_PAIRS else {}
         if agreements and min(map(_error_px, agreements.values())) <= _FITS * diagonal_px:
             break
     if not agreements:
@@ -176,8 +176,11 @@ def _verified(found: FramePriors, sample: Pairs, database_path: Path) -> list[_P
     return pairs
 
 
-def _agreements(found: FramePriors, pairs: list[_Pair], frames: FrameSet) -> dict[Convention, Agreement]:
-    told = found.cameras or any(found.faces)
+def _agreements(
+    found: FramePriors, pairs: list[_Pair], frames: FrameSet, config: CamerasConfig
+) -> dict[Convention, Agreement]:
+    # in mode `pairs` the file's lenses are not used, so the database has guessed ones
+    told = (found.cameras and config.priors_mode != "pairs") or any(found.faces)
     factors = np.ones(1) if told else _FOCAL_FACTORS * _longer_side(frames) / pairs[0].focal_px
     return {convention: _best_agreement(convention, found, pairs, factors) for convention in _conventions(found)}
 

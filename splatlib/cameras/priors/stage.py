@@ -55,6 +55,9 @@ _ROUGH_PX = 2.0
 # Rough poses are met with as many median epipolar distances at first, then with a few pixels.
 _FIRST_ERRORS = 4.0
 _SECOND_ERROR_PX = 8.0
+# A frame that sees fewer points is hardly held by them: COLMAP registers no picture with fewer inliers than 30.
+_MIN_POINTS = 30
+_NAMED = 5
 # An error that nobody could measure is taken for this one.
 _UNKNOWN_PX = 20.0
 
@@ -83,7 +86,8 @@ def map_with_priors(
         model = triangulated(found, frames, database_path, config, band_px)
         return Mapped(model, "priors", notes=notes)
     if config.priors_mode == "refine":
-        return Mapped(_refined(found, frames, database_path, config, agreement), "priors", notes=notes)
+        model = _refined(found, frames, database_path, config, agreement)
+        return Mapped(model, "priors", notes=(*notes, *_loose(model, found, frames)))
     pairs = pairs_by_pose(found.cam_from_world, cameras, found.moments, agreement.depth, _PARTNERS)
     by_frame = _with_the_others([(found.frames[i], found.frames[j]) for i, j in pairs], found, frames)
     logger.info("cameras: comparing %d pairs (by pose)", len(by_frame))
@@ -116,6 +120,19 @@ def _refined(
     _match(pairs, found, database_path, band_px)
     model = triangulated_and_adjusted(found, frames, database_path, config, [MAX_ERROR_PX], sigma)
     return completed(model, frames, database_path, config)
+
+
+def _loose(model: pycolmap.Reconstruction, found: FramePriors, frames: FrameSet) -> list[str]:
+    """Frames that the pictures say too little about; the faces of a panorama count together."""
+    points: dict[int, int] = {}
+    for index, moment in zip(found.frames, found.moments, strict=True):
+        points[moment] = points.get(moment, 0) + model.images[index + 1].num_points3D
+    loose = sorted({moment for moment, count in points.items() if count < _MIN_POINTS})
+    if not loose:
+        return []
+    names = [frames.frames[found.frames[found.moments.index(moment)]].name for moment in loose[:_NAMED]]
+    named = ", ".join(names) + (", …" if len(loose) > _NAMED else "")
+    return [f"{len(loose)} frames share too little with the others to adjust their poses: {named}."]
 
 
 def _match(pairs: Pairs, found: FramePriors, database_path: Path, band_px: float) -> None:

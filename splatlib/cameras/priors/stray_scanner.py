@@ -69,7 +69,7 @@ def _lenses(path: Path, matrix: Path, rows: Sequence[Mapping[str, Any]]) -> tupl
 
 
 def _lens(path: Path, intrinsics: Sequence[Any]) -> Lens | None:
-    fields = dict(zip(_INTRINSICS, intrinsics, strict=True))
+    fields: dict[str, Any] = dict(zip(_INTRINSICS, intrinsics, strict=True))
     lens = lens_of(path, fields)
     if lens is None or lens.width is None or lens.height is None:
         return lens

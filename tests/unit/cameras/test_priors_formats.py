@@ -16,7 +16,7 @@ from splatlib.artifacts import Camera, FrameSet
 from splatlib.cameras import solve_cameras
 from splatlib.cameras._pycolmap import pycolmap
 from splatlib.cameras.priors import priors_of_frames, read_priors
-from splatlib.cameras.priors.poses import Convention
+from splatlib.cameras.priors.poses import Convention, inverted
 from splatlib.config import CamerasConfig
 from splatlib.errors import CamerasError
 from splatlib.samples import Sample
@@ -141,7 +141,7 @@ def named(solved: Solved, name: str) -> FrameSet:
 
 
 def world_from_cam(sample: Sample) -> Poses:
-    return np.linalg.inv(sample.cam_from_world)
+    return inverted(sample.cam_from_world)
 
 
 def true_poses(solved: Solved) -> Poses:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from splatlib.cameras import solve_cameras
-from splatlib.cameras._pycolmap import pycolmap
+from splatlib.cameras._pycolmap import cv2, pycolmap
 from splatlib.cameras.accuracy import center_errors_percent, centers, relative_rotation_errors_deg
 from splatlib.cameras.priors.epipolar import depths, sampson_errors
 from splatlib.cameras.priors.guided import match
@@ -69,6 +70,62 @@ def test_rough_poses_are_refined_in_their_own_world(solved: Solved, workspace: W
     # metric, north up, or whatever it was: without any alignment
     off = np.linalg.norm(centers(estimated) - centers(true), axis=1)
     assert np.median(off) < 0.02 * np.ptp(centers(true), axis=0).max()
+
+
+def test_poses_off_by_three_degrees_are_refined_and_not_trusted(
+    solved: Solved, workspace: Workspace, tmp_path: Path
+) -> None:
+    """0.03 rad on each axis are three degrees."""
+    priors = written(solved, tmp_path / "poses.json", noise=0.03)
+    with pytest.raises(CamerasError, match="too rough to be trusted") as caught:
+        solve_cameras(solved.frames, workspace, CamerasConfig(priors=priors))
+    assert "priors_mode=refine" in caught.value.hint
+    scene = solve_cameras(solved.frames, workspace, CamerasConfig(priors=priors, priors_mode="refine"))
+    estimated, true = solved.poses(scene)
+    assert len(scene.views) == len(solved.frames) and scene.mapper == "priors"
+    assert relative_rotation_errors_deg(estimated, true).max() < 0.3
+    assert center_errors_percent(estimated, true).max() < 0.5
+
+
+def test_good_poses_are_hardly_moved_by_refining(solved: Solved, workspace: Workspace, tmp_path: Path) -> None:
+    priors = written(solved, tmp_path / "poses.json")
+    scene = solve_cameras(solved.frames, workspace, CamerasConfig(priors=priors, priors_mode="refine"))
+    estimated, true = solved.poses(scene)
+    own, others = (relative_rotation_errors_deg(*solved.poses(each)) for each in (scene, solved.scene))
+    assert np.median(own) <= np.median(others)
+    off = np.linalg.norm(centers(estimated) - centers(true), axis=1)
+    assert off.max() < 0.005 * np.ptp(centers(true), axis=0).max()  # the scale is held too
+
+
+def test_a_frame_that_shows_nothing_else_is_said_to_stay(solved: Solved, workspace: Workspace, tmp_path: Path) -> None:
+    priors = written(solved, tmp_path / "poses.json", noise=0.01)
+    (images := tmp_path / "frames" / "images").mkdir(parents=True)
+    for frame in solved.frames.frames:
+        (images / frame.name).write_bytes(solved.frames.image_path(frame).read_bytes())
+    alone = solved.frames.frames[4]
+    assert cv2.imwrite(str(images / alone.name), np.full((alone.height, alone.width, 3), 128, np.uint8))
+    frames = replace(solved.frames, directory=tmp_path / "frames", digest="another")
+    scene = solve_cameras(frames, workspace, CamerasConfig(priors=priors, priors_mode="refine"))
+    assert any("1 frames share too little" in warning and alone.name in warning for warning in scene.warnings), (
+        scene.warnings
+    )
+    estimated, true = solved.poses(scene)
+    off = np.linalg.norm(centers(estimated) - centers(true), axis=1)
+    assert off.max() < 0.02 * np.ptp(centers(true), axis=0).max()  # it stays where its prior is
+
+
+def test_one_place_that_tracking_lost_does_not_bend_the_others(
+    solved: Solved, workspace: Workspace, tmp_path: Path
+) -> None:
+    """Its pose is off by a metre of the room's six; what the pictures say goes before."""
+    path = Path(written(solved, tmp_path / "poses.json"))
+    document = json.loads(path.read_text())
+    document["poses"][5]["translation"][0] += 1.0
+    path.write_text(json.dumps(document))
+    scene = solve_cameras(solved.frames, workspace, CamerasConfig(priors=str(path), priors_mode="refine"))
+    estimated, true = solved.poses(scene)
+    off = np.linalg.norm(centers(estimated) - centers(true), axis=1)
+    assert np.sort(off)[-2] < 0.02 * np.ptp(centers(true), axis=0).max()
 
 
 def test_poses_that_only_choose_pairs(solved: Solved, workspace: Workspace, tmp_path: Path) -> None:
