@@ -36,6 +36,7 @@ def solve(frames_workspace: str, workspace: str, *assignments: str) -> None:
                 "registered": len(scene.views),
                 "total": scene.num_frames,
                 "points": len(scene.points_xyz),
+                "observations": int(scene.point_track_lengths.sum()),
                 "mean_reprojection_error_px": round(scene.mean_reprojection_error_px, 3),
                 "mapper": scene.mapper,
             }

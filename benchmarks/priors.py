@@ -1,11 +1,15 @@
 """What known poses save: cameras solved from nothing and with the capture's ``transforms.json`` as priors.
 
-    python -m benchmarks.priors [--scene fox_540 ...] [--runs 3] [--captures DIR] [--conventions fox_540]
+    python -m benchmarks.priors [--scene fox_540 ...] [--runs 3] [--modes none trust refine] [--noise 3]
+                                [--captures DIR] [--conventions fox_540]
 
-The two take turns in one run of this program, so that a busy machine slows both. Processes, clock and figures are those
-of ``benchmarks.cameras``: interpreter, features, matching, mapping and undistortion. Medians go to
-``benchmarks/results/priors.json``. With ``--conventions`` the poses of a scene are also written in each convention
-and direction, and stated as each other one: a row counts what was refused, and what was named.
+The modes take turns in one run of this program, so that a busy machine slows all. Processes, clock and figures are
+those of ``benchmarks.cameras``: interpreter, features, matching, mapping and undistortion. Medians go to
+``benchmarks/results/priors.json``. A row has the reprojection error of the mode's own observations, which each mode
+chooses by its own limit, and under ``same_matches`` the error of its cameras on the matches of the run without priors,
+with one limit for all. ``--noise N`` turns the priors by N degrees and moves them by N percent of the path's extent;
+errors of poses are still those from the capture's own. With ``--conventions`` the poses of a scene are also written in
+each convention and direction, and stated as each other one: a row counts what was refused, and what was named.
 """
 
 from __future__ import annotations
@@ -31,6 +35,7 @@ def main() -> None:
     parser.add_argument("--scene", action="append", help="folder of a capture; default fox_540 and buddha_gray_1368")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--modes", nargs="+", choices=MODES, default=["none", "trust"])
+    parser.add_argument("--noise", type=float, default=0.0, help="of the priors: degrees, and percent of the extent")
     parser.add_argument("--captures", type=Path, default=CAPTURES)
     parser.add_argument("--conventions", metavar="SCENE", help="only try all conventions on a scene")
     parser.add_argument("--dry-run", action="store_true", help="print the rows, do not append them")
@@ -48,15 +53,17 @@ def main() -> None:
 def benchmark(scene: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Solve one capture several times in each mode; medians of costs and figures, a row a mode."""
     transforms = arguments.captures / scene / "transforms.json"
-    child = [sys.executable, "-m", "benchmarks.cameras_child"]
+    child, priors_child = ([sys.executable, "-m", f"benchmarks.{name}_child"] for name in ("cameras", "priors"))
     runs: dict[str, list[dict[str, Any]]] = {mode: [] for mode in arguments.modes}
     errors: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory(prefix="splatlib-priors-") as scratch:
         shared = Path(scratch) / "frames"
         measure([*child, "extract", str(media_of(arguments.captures / scene)), str(shared)])
+        priors = Path(scratch) / "priors.json"
+        measure([*priors_child, "perturb", str(transforms), str(priors), str(arguments.noise)])
         for run in range(arguments.runs):
             for mode in arguments.modes:
-                settings = [] if mode == "none" else [f"priors={transforms}", f"priors_mode={mode}"]
+                settings = [] if mode == "none" else [f"priors={priors}", f"priors_mode={mode}"]
                 solved = Path(scratch) / f"{mode}{run}"
                 measured = measure([*child, "solve", str(shared), str(solved), *settings])
                 costs = measured._asdict()
@@ -66,8 +73,17 @@ def benchmark(scene: str, arguments: argparse.Namespace) -> list[dict[str, Any]]
                 if run == 0:
                     compared = measure([*child, "compare", str(solved), str(shared), str(transforms)])
                     errors[mode] = json.loads(compared.stdout.splitlines()[-1])
+                    reference = Path(scratch) / f"{arguments.modes[0]}0"
+                    if arguments.modes[0] == "none":
+                        same = measure([*priors_child, "same_matches", str(shared), str(reference), str(solved)])
+                        errors[mode] |= json.loads(same.stdout.splitlines()[-1])
     rows = [
-        {"scene": scene, "priors_mode": mode, **{key: _median([run[key] for run in each]) for key in each[0]}}
+        {
+            "scene": scene,
+            "priors_mode": mode,
+            "noise": arguments.noise,
+            **{key: _median([run[key] for run in each]) for key in each[0]},
+        }
         for mode, each in runs.items()
     ]
     for row in rows:
@@ -87,7 +103,13 @@ def _median(values: list[Any]) -> Any:
 def conventions(scene: str, captures: Path) -> dict[str, Any]:
     """Write a scene's poses in each convention and direction, state each other one, and count the answers."""
     with tempfile.TemporaryDirectory(prefix="splatlib-priors-") as scratch:
-        argv = ["benchmarks.priors_child", str(media_of(captures / scene)), str(captures / scene), scratch]
+        argv = [
+            "benchmarks.priors_child",
+            "conventions",
+            str(media_of(captures / scene)),
+            str(captures / scene),
+            scratch,
+        ]
         measured = measure([sys.executable, "-m", *argv])
     return {"scene": scene, **json.loads(measured.stdout.splitlines()[-1])}
 

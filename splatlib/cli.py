@@ -59,7 +59,10 @@ def _global_options(
 
 @app.command()
 def run(
-    capture: Annotated[str | None, typer.Argument(help="video file, folder of photos, or zip of photos")] = None,
+    capture: Annotated[
+        list[str] | None,
+        typer.Argument(help="videos, folders or zips of photos, or s3:// places of such; several become one capture"),
+    ] = None,
     *,
     out: Annotated[Path | None, typer.Option(help="workspace (default: runs/NAME-OF-CAPTURE)")] = None,
     preset: Annotated[str | None, typer.Option(help="of training: preview, balanced, high or reference")] = None,
@@ -77,16 +80,16 @@ def run(
     """Reconstruct a capture. What is done already and unchanged is reused."""
     with _errors_told(out):
         settings: dict[str, object] = {
-            "capture": capture,
+            "capture": capture or None,
             "train.preset": preset,
             "train.device": device,
             "run": name,
             "cameras.allow_partial": allow_partial or None,
         }
-        base = _read_job(job) if job else Job(capture=_required(capture))
+        base = _read_job(job) if job else Job.from_dict({"capture": _required(capture)})
         chosen = base.with_overrides({field: value for field, value in settings.items() if value is not None})
         chosen = chosen.with_overrides(overrides or [])
-        out = out or default_out(chosen.capture)
+        out = out or default_out(chosen.sources)
     with _errors_told(out), together() as leads:
         if leads:
             _tell(reconstruct(chosen, out))
@@ -94,7 +97,7 @@ def run(
 
 @app.command()
 def check(
-    capture: Annotated[str, typer.Argument(help="video file, folder of photos, or zip of photos")],
+    capture: Annotated[list[str], typer.Argument(help="as of run")],
     *,
     out: Annotated[Path | None, typer.Option(help="workspace (default: runs/NAME-OF-CAPTURE)")] = None,
     overrides: Annotated[
@@ -108,8 +111,8 @@ def check(
     find their place, or something failed.
     """
     with _errors_told(out):
-        job = Job(capture=capture).with_overrides(overrides or [])
-        out = out or default_out(job.capture)
+        job = Job.from_dict({"capture": _required(capture)}).with_overrides(overrides or [])
+        out = out or default_out(job.sources)
     with _errors_told(out):
         checked = pipeline.check(job, out)
         typer.echo(describe(checked))
@@ -177,8 +180,8 @@ def _tell(result: Reconstruction) -> None:
     typer.echo(str(result))
 
 
-def _required(capture: str | None) -> str:
-    if capture is None:
+def _required(capture: list[str] | None) -> list[str]:
+    if not capture:
         raise ConfigError("no capture was named", hint="splat run CAPTURE, or splat run --job job.json")
     return capture
 

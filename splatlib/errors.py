@@ -15,6 +15,9 @@ SplatlibError                      splatlib
 │   └── DeviceError                device                the GPU asked for cannot train
 │       └── NoGpuError             no_gpu                there is none
 ├── ExportError                    export
+├── S3Error                        s3              Amazon S3 does not give what it is asked for
+│   ├── S3AccessError              s3_access             credentials that are missing, expired, or not enough
+│   └── S3NotFoundError            s3_not_found
 └── WorkspaceError                 workspace
     ├── WorkspaceNotWritableError  workspace_not_writable
     ├── WorkspaceFullError         workspace_full
@@ -106,6 +109,18 @@ class NoGpuError(DeviceError):
 
 class ExportError(SplatlibError):
     code = "export"
+
+
+class S3Error(SplatlibError):
+    code = "s3"
+
+
+class S3AccessError(S3Error):
+    code = "s3_access"
+
+
+class S3NotFoundError(S3Error):
+    code = "s3_not_found"
 
 
 class WorkspaceError(SplatlibError):

@@ -6,11 +6,12 @@ import ast
 import difflib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from splatlib.config import Job
 from splatlib.errors import ConfigError
+from splatlib.s3 import is_s3_url
 
 NOTEBOOK_PARAMETERS = ("capture", "out", "preset", "launcher", "overrides")
 LAUNCHERS = ("here",)
@@ -19,14 +20,18 @@ LAUNCHERS = ("here",)
 _INJECTED = "# Parameters\n"
 
 
-def default_out(capture: str | Path) -> Path:
-    """Where results go unless told: ``runs/<name of the capture without its suffix>``."""
-    path = Path(capture).expanduser().absolute()
-    return Path("runs") / (path.name if path.is_dir() else path.stem)
+def default_out(capture: str | Path | Sequence[str | Path]) -> Path:
+    """Where results go unless told: ``runs/<name of the capture without its suffix>``; of several sources
+    ``runs/<name of the first>-and-<number of the others>-more``."""
+    sources = [capture] if isinstance(capture, str | Path) else list(capture)
+    first = sources[0]
+    path = PurePosixPath(str(first)) if is_s3_url(first) else Path(first).expanduser().absolute()
+    name = path.name if isinstance(path, Path) and path.is_dir() else path.stem
+    return Path("runs") / (f"{name}-and-{len(sources) - 1}-more" if len(sources) > 1 else name)
 
 
 def job_from_parameters(
-    capture: str,
+    capture: str | Sequence[str],
     preset: str = "preview",
     launcher: str = "here",
     overrides: Mapping[str, Any] | Sequence[str] | str = (),
@@ -34,7 +39,8 @@ def job_from_parameters(
     """The job that a parameters cell describes.
 
     Args:
-        capture: video file, folder of photos, or zip of photos.
+        capture: video, folder or zip of photos or videos, or s3:// place of one; or a list of these, also as a JSON
+            document, as a papermill command line gives it.
         preset: of training, ``preview`` or ``balanced``.
         launcher: where the job runs; this version knows ``here``, the machine the notebook runs on.
         overrides: dotted fields, ``{"train.steps": 500}`` or ``["train.steps=500"]``; or either of these as text,
@@ -45,7 +51,7 @@ def job_from_parameters(
     """
     if launcher not in LAUNCHERS:
         raise ConfigError(f"launcher {launcher!r} is not known", hint=f"this version knows {', '.join(LAUNCHERS)}")
-    job = Job(capture=capture).with_overrides({"train.preset": preset})
+    job = Job.from_dict({"capture": _sources_from_text(capture)}).with_overrides({"train.preset": preset})
     return job.with_overrides(_overrides_from_text(overrides) if isinstance(overrides, str) else overrides)
 
 
@@ -74,6 +80,17 @@ def _assigned(source: str) -> list[str]:
     """Names that a cell's top level assigns."""
     assignments = [node for node in ast.parse(source).body if isinstance(node, ast.Assign)]
     return [target.id for node in assignments for target in node.targets if isinstance(target, ast.Name)]
+
+
+def _sources_from_text(capture: str | Sequence[str]) -> str | Sequence[str]:
+    """A list that came as text. What only begins like one is a path: ``[draft].mov``."""
+    if not isinstance(capture, str) or not capture.lstrip().startswith("["):
+        return capture
+    try:
+        sources = json.loads(capture)
+    except ValueError:
+        return capture
+    return sources if isinstance(sources, list) else capture
 
 
 def _overrides_from_text(text: str) -> Mapping[str, Any] | Sequence[str]:

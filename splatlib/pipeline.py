@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from splatlib.artifacts import CaptureCheck, ExportBundle, FrameSet, MaskSet, SparseScene, Splat
-from splatlib.config import Job, MasksConfig
+from splatlib.config import DOWNLOAD, PRIORS_OF_CAPTURE, Job, MasksConfig
 from splatlib.progress import logger
+from splatlib.s3 import is_s3_url
 from splatlib.widgets.display import describe
 from splatlib.workspace import Workspace
 
@@ -77,7 +78,7 @@ def reconstruct(job: Job, ws: Workspace | str | Path) -> Reconstruction:
     if job.train.device == "cuda" and ws.splat(job.run) is None:
         choose_device("cuda")  # a GPU that is not there is told now, not after an hour of structure from motion
     ws.save_job(job)
-    logger.info("reconstructing %s in %s", job.capture, ws.root)
+    logger.info("reconstructing %s in %s", ", ".join(job.sources), ws.root)
 
     frames, masks, check = _look_ahead(job, ws)
     scene = solve_cameras(frames, ws, job.cameras, masks=masks)
@@ -149,11 +150,16 @@ def _masks_of_capture(frames: FrameSet) -> MasksConfig | None:
 def _with_absolute_paths(job: Job) -> Job:
     """The job with paths that still hold when it is resumed from another working directory."""
     fields = job.to_dict()
-    fields["capture"] = str(Path(job.capture).expanduser().absolute())
+    fields["capture"] = [_absolute(source) for source in job.sources]
     if job.masks and job.masks.folder:
-        fields["masks"]["folder"] = str(Path(job.masks.folder).expanduser().absolute())
-    if job.masks and job.masks.weights:
-        fields["masks"]["weights"] = str(Path(job.masks.weights).expanduser().absolute())
-    if job.cameras.priors:
-        fields["cameras"]["priors"] = str(Path(job.cameras.priors).expanduser().absolute())
+        fields["masks"]["folder"] = _absolute(job.masks.folder)
+    if job.masks and job.masks.weights and job.masks.weights != DOWNLOAD:
+        fields["masks"]["weights"] = _absolute(job.masks.weights)
+    if job.cameras.priors and job.cameras.priors != PRIORS_OF_CAPTURE:
+        fields["cameras"]["priors"] = _absolute(job.cameras.priors)
     return Job.from_dict(fields)
+
+
+def _absolute(place: str) -> str:
+    """A path from the root; what lies in S3 stays as it is."""
+    return place if is_s3_url(place) else str(Path(place).expanduser().absolute())

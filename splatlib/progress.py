@@ -52,7 +52,7 @@ def show_messages() -> None:
 
 
 def bar(total: int | None, description: str, unit: str = "it") -> Any:
-    """A tqdm bar. Use it as a context manager and call ``update``."""
+    """A tqdm bar. Use it as a context manager and call ``update``. Bytes (unit "B") are shown in kB and MB."""
     chosen = mode()
     if chosen == "auto":
         from tqdm.auto import tqdm
@@ -65,6 +65,7 @@ def bar(total: int | None, description: str, unit: str = "it") -> Any:
         desc=description,
         file=_stream(),
         unit=unit,
+        unit_scale=unit == "B",
         disable=chosen == "off",
         mininterval=interval_s,
         dynamic_ncols=True,

@@ -91,6 +91,18 @@ class Workspace:
         return self.root / "logs"
 
     @property
+    def capture_directory(self) -> Path:
+        """What was fetched from S3 or unpacked of the capture: needed until the frames are there, and may be deleted
+        then. Here and not in a user's cache: the disk is the one that the user chose, a checkpointed workspace resumes
+        its download on another machine, and what is deleted with the workspace leaves nothing behind."""
+        return self.root / "capture"
+
+    @property
+    def poses_directory(self) -> Path:
+        """Camera poses that came along with the capture; there if any did."""
+        return self.root / "capture" / "poses"
+
+    @property
     def job_path(self) -> Path:
         return self.root / "job.json"
 

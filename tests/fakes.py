@@ -126,8 +126,9 @@ class FakeStages:
         monkeypatch.setattr("splatlib.export.export_splat", self.export_splat)
         monkeypatch.setattr("splatlib.report.write_report", self.write_report)
 
-    def extract_frames(self, capture: str, ws: Workspace, config: FramesConfig) -> FrameSet:
-        inputs = {"capture": digest_of(Path(capture).read_text())}
+    def extract_frames(self, capture: str | tuple[str, ...], ws: Workspace, config: FramesConfig) -> FrameSet:
+        sources = [capture] if isinstance(capture, str) else capture
+        inputs = {"capture": digest_of([Path(source).read_text() for source in sources])}
         return self._stage(FrameSet, ws, config, inputs, lambda directory: fake_frames(directory, self.has_alpha))
 
     def mask_frames(self, frames: FrameSet, ws: Workspace, config: MasksConfig) -> MaskSet:

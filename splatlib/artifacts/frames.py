@@ -16,8 +16,9 @@ class Frame:
 
     Attributes:
         name: file name under ``images/``.
-        source: file name inside the capture (a photo's, or the video's).
-        source_index: number of the picture in the capture, in its order.
+        source: file name inside the capture (a photo's, or the video's); of a photo of one of several sources after
+            that source's name, ``photos/IMG_1.jpg``.
+        source_index: number of the picture in its source, in order.
         timestamp_s: video: since the first frame.
         sharpness: scale-normalised score, comparable within one capture; higher is sharper.
         focal_px: from EXIF, for the picture as kept.
@@ -27,6 +28,8 @@ class Frame:
         has_alpha: an alpha mask of the same stem lies under ``alpha/`` (PNG, 0 = transparent).
         group: what was taken at one moment from one place has the same: the faces of a panorama. None: on its own.
         face: name of its face in ``FrameSet.faces``.
+        source_group: in a capture of several sources, the name of its own; those of different ones never share a lens.
+            None: the capture is one source.
     """
 
     name: str
@@ -43,6 +46,11 @@ class Frame:
     has_alpha: bool = False
     group: str | None = None
     face: str | None = None
+    source_group: str | None = None
+
+    @property
+    def is_of_video(self) -> bool:
+        return self.timestamp_s is not None
 
 
 @dataclass(frozen=True)
@@ -79,7 +87,7 @@ class FrameSet(Artifact):
 
     Attributes:
         capture: name of the capture.
-        kind: ``video`` or ``photos``.
+        kind: ``video``, ``photos``, or ``mixed`` of several sources.
         warnings: what the capture check found, in plain sentences.
         faces: how the faces of a panorama lie to one another; empty if no frame is a panorama's.
     """

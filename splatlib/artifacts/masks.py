@@ -19,6 +19,8 @@ class MaskSet(Artifact):
         mean_coverage: share of pixels in use, over the masks.
         outside: what a black pixel means: ``ignore`` (unknown) or ``transparent`` (nothing is there).
         warnings: what the user should know, in plain sentences.
+        mean_iou, min_iou: intersection over union with the frames' own alpha channel, over the frames that have one,
+            where the masks come from elsewhere and the object is kept; None where there is nothing to compare with.
     """
 
     stage: ClassVar[str] = "masks"
@@ -28,6 +30,8 @@ class MaskSet(Artifact):
     mean_coverage: float
     warnings: tuple[str, ...] = ()
     outside: str = "ignore"
+    mean_iou: float | None = None
+    min_iou: float | None = None
 
     def mask_path(self, frame_name: str) -> Path | None:
         return self.directory / f"{frame_name}.png" if frame_name in self.names else None

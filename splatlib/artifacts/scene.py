@@ -113,6 +113,10 @@ class SparseScene(Artifact):
         num_frames: frames that were tried.
         mapper: the one that made the model.
         outside_mask: of the masks, as in ``MaskSet.outside``.
+        world: whose axes and scale the scene has: ``arbitrary`` (of structure from motion), ``priors`` (of the given
+            poses), or ``enu`` (metres; x east, y north, z up, by GPS).
+        metres_per_unit: None: unknown.
+        origin_lat_lon_alt: of an ``enu`` world; degrees (WGS 84) and metres, None where GPS gave no altitude.
     """
 
     stage: ClassVar[str] = "cameras"
@@ -135,6 +139,9 @@ class SparseScene(Artifact):
     images: str = "undistorted/images"
     warnings: tuple[str, ...] = ()
     outside_mask: str = "ignore"
+    world: str = "arbitrary"
+    metres_per_unit: float | None = None
+    origin_lat_lon_alt: tuple[float, float, float | None] | None = None
 
     def camera(self, view: View) -> Camera:
         return self.cameras[view.camera_index]

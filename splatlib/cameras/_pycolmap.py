@@ -16,6 +16,7 @@ from pathlib import Path
 
 from splatlib.errors import CamerasError
 from splatlib.progress import logger
+from splatlib.threads import available_cpus as num_threads  # COLMAP's own default counts all of the machine's
 
 if "pycolmap" in sys.modules and "cv2" not in sys.modules:
     raise CamerasError(
@@ -32,11 +33,6 @@ __all__ = ["colmap_errors_translated", "colmap_logged", "cv2", "num_threads", "p
 # What pycolmap raises: failed checks arrive as ValueError or RuntimeError, a broken database as RuntimeError.
 _COLMAP_ERRORS = (RuntimeError, ValueError, IndexError, KeyError)
 _DISK_FULL = ("disk is full", "No space left")  # SQLite's words and the system's
-
-
-def num_threads() -> int:
-    """Processors this process may use; COLMAP's own default counts all of the machine's."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextlib.contextmanager

@@ -8,10 +8,10 @@ feeds the whole picture (COLMAP's octave -1).
 
 from __future__ import annotations
 
-from collections import deque
+import contextlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,7 @@ from splatlib.config import CamerasConfig
 from splatlib.errors import CamerasError
 from splatlib.matching.descriptors import Descriptors, root_sift
 from splatlib.progress import bar
+from splatlib.threads import in_order
 
 Keypoints = npt.NDArray[np.float32]  # [K, 4] x, y (pixel centres at half integers), scale in px, orientation in rad
 
@@ -38,13 +39,26 @@ _EDGE_THRESHOLD = 10.0  # COLMAP's
 _DEFAULT_FOCAL_FACTOR = 1.2
 # Likewise of a fisheye lens: 95 degrees. The mapper mends a guess twice too long, but not one of 0.6 times the truth.
 _FISHEYE_FOCAL_FACTOR = 0.6
+# A blob of some scale is found in a blur of about that width, which at three times that has faded to a hundredth.
+_CLEAR_OF_MASK_SCALES = 3.0
+
+
+class CameraKey(NamedTuple):
+    """What tells the cameras of frames apart."""
+
+    source_group: str | None
+    width: int
+    height: int
+    focal_px: int | None
 
 
 def write_features(database_path: Path, frames: FrameSet, masks: MaskSet | None, config: CamerasConfig) -> None:
     """Create the database: cameras, images, SIFT features. Image ids count from 1 in the order of ``frames``.
 
-    Frames of the same size and EXIF focal length share one camera; the faces of panoramas are rigs
-    (``splatlib.cameras.rigs``). Keypoints lie where the mask is not 0.
+    Frames of one source, of the same size and EXIF focal length, share one camera; the faces of panoramas are rigs
+    (``splatlib.cameras.rigs``). Keypoints lie where the mask is not 0;
+    and where black means that something unknown is there (``MaskSet.outside``), so far from it that it has no part in
+    them: a passer-by whom a mask hides moves, and so would the corners that his outline makes.
 
     Raises:
         CamerasError: a picture or mask cannot be read, or their sizes differ.
@@ -53,10 +67,12 @@ def write_features(database_path: Path, frames: FrameSet, masks: MaskSet | None,
     with (
         colmap_errors_translated("writing the features"),
         pycolmap.Database.open(database_path) as database,
+        _one_opencv_thread(),
         bar(len(frames), "features", unit="frame") as progress,
     ):
         _write_images(database, frames, config.camera_model)
-        for image_id, (keypoints, descriptors) in enumerate(_in_threads(sift, frames.frames), start=1):
+        found = in_order(sift, frames.frames, "sift", num_threads())
+        for image_id, (keypoints, descriptors) in enumerate(found, start=1):
             database.write_keypoints(image_id, keypoints)
             database.write_descriptors(
                 image_id, pycolmap.FeatureDescriptors(pycolmap.FeatureExtractorType.SIFT, descriptors)
@@ -64,24 +80,25 @@ def write_features(database_path: Path, frames: FrameSet, masks: MaskSet | None,
             progress.update()
 
 
-def camera_groups(frames: FrameSet) -> dict[tuple[int, int, int | None], list[Frame]]:
-    """Frames that share a camera: same width, height and EXIF focal length in whole pixels (None: unknown).
+def camera_groups(frames: FrameSet) -> dict[CameraKey, list[Frame]]:
+    """Frames that share a camera: same source, width, height and EXIF focal length in whole pixels (None: unknown).
 
+    Two phones may have pictures of one size and differ in everything else, so lenses are never shared across sources.
     Faces of panoramas are left out: each has a camera of its own.
     """
-    groups: dict[tuple[int, int, int | None], list[Frame]] = {}
+    groups: dict[CameraKey, list[Frame]] = {}
     for frame in frames.frames:
         if frame.group is not None:
             continue
         focal_px = round(frame.focal_px) if frame.focal_px else None
-        groups.setdefault((frame.width, frame.height, focal_px), []).append(frame)
+        groups.setdefault(CameraKey(frame.source_group, frame.width, frame.height, focal_px), []).append(frame)
     return groups
 
 
 def _write_images(database: pycolmap.Database, frames: FrameSet, camera_model: str) -> None:
     camera_id_of: dict[str, int] = {}
     groups = camera_groups(frames)
-    for camera_id, ((width, height, focal_px), group) in enumerate(groups.items(), start=1):
+    for camera_id, ((_, width, height, focal_px), group) in enumerate(groups.items(), start=1):
         fisheye = is_fisheye(camera_model)
         guess_px = (_FISHEYE_FOCAL_FACTOR if fisheye else _DEFAULT_FOCAL_FACTOR) * max(width, height)
         camera = pycolmap.Camera.create_from_model_name(camera_id, camera_model, focal_px or guess_px, width, height)
@@ -111,9 +128,22 @@ def _sift_of(
         grey = _read_grey(frames.image_path(frame), (frame.height, frame.width))
         mask_path = masks.mask_path(frame.name) if masks is not None else None
         mask = _read_grey(mask_path, grey.shape) if mask_path is not None else None
-        return _detect(grey, mask, config)
+        keypoints, descriptors = _detect(grey, mask, config)
+        if mask is None or masks is None or masks.outside == "transparent":
+            return keypoints, descriptors
+        clear = _clear_of(mask, keypoints)
+        return keypoints[clear], descriptors[clear]
 
     return sift
+
+
+def _clear_of(mask: npt.NDArray[np.uint8], keypoints: Keypoints) -> npt.NDArray[np.bool_]:
+    """[K] which keypoints lie some times their own scale away from where a mask [H, W] is black."""
+    distance_px = cv2.distanceTransform((mask > 0).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5)
+    height, width = mask.shape
+    columns = keypoints[:, 0].astype(int).clip(0, width - 1)
+    rows = keypoints[:, 1].astype(int).clip(0, height - 1)
+    return distance_px[rows, columns] >= _CLEAR_OF_MASK_SCALES * keypoints[:, 2]
 
 
 def _detect(
@@ -167,23 +197,12 @@ def _read_grey(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
     return np.asarray(grey, np.uint8)
 
 
-def _in_threads(
-    sift: Callable[[Frame], tuple[Keypoints, Descriptors]], frames: tuple[Frame, ...]
-) -> Iterator[tuple[Keypoints, Descriptors]]:
-    """Results in order, a few frames ahead and no more. One thread a picture beats OpenCV's own threads by a sixth."""
-    workers = num_threads()
-    opencv_threads = cv2.getNumThreads()
+@contextlib.contextmanager
+def _one_opencv_thread() -> Iterator[None]:
+    """One thread a picture beats OpenCV's own threads by a sixth."""
+    threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
-    waiting: deque[Future[tuple[Keypoints, Descriptors]]] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="splatlib-sift") as pool:
-        try:
-            for frame in frames:
-                waiting.append(pool.submit(sift, frame))
-                if len(waiting) >= 2 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            cv2.setNumThreads(opencv_threads)
-            for future in waiting:
-                future.cancel()
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)

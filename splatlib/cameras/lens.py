@@ -65,12 +65,12 @@ def distortion_of(camera: pycolmap.Camera) -> Distortion | None:
 
 
 def beyond_the_renderer(cameras: Sequence[Camera]) -> list[str]:
-    """Warnings about lenses of whose pictures the GPU renderer leaves a part black, in plain sentences."""
+    """Warnings about lenses of whose pictures the GPU renderer draws only a part, in plain sentences."""
     shares = [1 - drawn_share(camera) for camera in cameras]
     bent = [share for share in shares if share > _WARNED_SHARE]
     if not bent:
         return []
     return [
         f"{len(bent)} of {len(cameras)} lenses bend more than the GPU renderer follows: up to {max(bent):.0%} of their"
-        " pictures, at the edges, stay black in training. Undistorted pictures (cameras.undistort=true) train whole."
+        " pictures, at the edges, teach nothing. Undistorted pictures (cameras.undistort=true) train whole."
     ]

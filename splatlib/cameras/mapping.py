@@ -43,6 +43,9 @@ _PRINCIPAL_POINT_MAX_SHIFT = 0.05  # of the picture's size
 # By which the mean reprojection error must fall: 0.3 % on fox_540, whose principal point is off by 8 px; 0.02 % on
 # buddha_gray_1368, whose point is in the middle and whose cameras got a little worse.
 _PRINCIPAL_POINT_MIN_GAIN = 0.001
+# Likewise of a distortion that was held at zero. That of a phone's lens, some pixels at the corners, is worth ten times
+# as much; that of a lens without any still gains a few thousandths, which is noise fitted.
+_DISTORTION_MIN_GAIN = 0.01
 
 
 @dataclass(frozen=True)
@@ -110,6 +113,29 @@ def _run(mapper: str, frames: FrameSet, database_path: Path, config: CamerasConf
 def _incremental(
     frames: FrameSet, database_path: Path, scratch: Path, config: CamerasConfig
 ) -> list[pycolmap.Reconstruction]:
+    """Models of the incremental mapper; where they hold too few frames, with the lens held still while it maps.
+
+    The first model is adjusted from two pictures. With some hundred matches these do not tell the lens' distortion from
+    its focal length, the adjustment runs away, and no third picture fits.
+    """
+    models = _grown(frames, database_path, scratch / "free", config, hold_distortion=False)
+    if _most_registered(models) >= config.min_registered * len(frames):
+        return models
+    logger.info(
+        "cameras: %d of %d frames placed, trying again with the lens' distortion held until all are",
+        _most_registered(models),
+        len(frames),
+    )
+    held = _grown(frames, database_path, scratch / "held", config, hold_distortion=True)
+    if _most_registered(held) <= _most_registered(models):
+        return models
+    return [_with_distortion_freed(model, known_cameras(model.images.values(), frames)) for model in held]
+
+
+def _grown(
+    frames: FrameSet, database_path: Path, scratch: Path, config: CamerasConfig, *, hold_distortion: bool
+) -> list[pycolmap.Reconstruction]:
+    scratch.mkdir()
     num_moments = len(moments(frames))
     options = pycolmap.IncrementalPipelineOptions(
         num_threads=num_threads(),
@@ -117,6 +143,7 @@ def _incremental(
         # COLMAP's 10 would refuse small captures; it counts rigs, not pictures.
         min_model_size=max(3, min(10, num_moments // 4)),
         ba_refine_sensor_from_rig=False,
+        ba_refine_extra_params=not hold_distortion,
         **_INCREMENTAL_THRIFT,
     )
     with pycolmap.Database.open(database_path) as database:
@@ -136,6 +163,30 @@ def _incremental(
             next_image_callback=registered,
         )
     return list(models.values())
+
+
+def _most_registered(models: list[pycolmap.Reconstruction]) -> int:
+    return max((model.num_reg_images() for model in models), default=0)
+
+
+def _with_distortion_freed(model: pycolmap.Reconstruction, known: Collection[int]) -> pycolmap.Reconstruction:
+    """Adjusted once more with all intrinsics free but the principal points; unchanged where that gains nothing.
+
+    Where a lens shows the scene in its middle only, its distortion is noise, and would bend the rest of the picture.
+    """
+    freed = pycolmap.Reconstruction(model)
+    config = pycolmap.BundleAdjustmentConfig()
+    for image_id in freed.reg_image_ids():
+        config.add_image(image_id)
+    for camera_id in known:
+        config.set_constant_cam_intrinsics(camera_id)
+    config.fix_gauge(pycolmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
+    options = pycolmap.BundleAdjustmentOptions(refine_sensor_from_rig=False, print_summary=False)
+    options.ceres.solver_options.num_threads = num_threads()
+    pycolmap.create_default_bundle_adjuster(options, config, freed).solve()
+    freed.update_point_3d_errors()
+    error_px, before_px = freed.compute_mean_reprojection_error(), model.compute_mean_reprojection_error()
+    return freed if error_px <= (1 - _DISTORTION_MIN_GAIN) * before_px else model
 
 
 def _global(

@@ -7,11 +7,11 @@ faces of a panorama add six times the matches and not one unknown more than a si
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 
-from splatlib.artifacts import Frame, FrameSet
+from splatlib.artifacts import Frame, FrameSet, RigFace
 from splatlib.cameras._pycolmap import pycolmap
 from splatlib.errors import CamerasError
 from splatlib.matching.order import moments
@@ -67,7 +67,7 @@ def _write_rig(database: pycolmap.Database, frames: FrameSet, size: _Size, camer
     """The first face is the rig's reference: the rig has that camera's axes."""
     width, height, focal_px = size
     rig = pycolmap.Rig(rig_id=min(camera_id_of.values()))
-    panorama_from_reference = _rotation(frames.faces[0].cam_from_rig).inverse()
+    panorama_from_reference = rotation_of_face(frames.faces[0]).inverse()
     for face in frames.faces:
         camera = pycolmap.Camera(
             camera_id=camera_id_of[face.name],
@@ -81,13 +81,14 @@ def _write_rig(database: pycolmap.Database, frames: FrameSet, size: _Size, camer
         if face is frames.faces[0]:
             rig.add_ref_sensor(camera.sensor_id)
         else:
-            rotation = _rotation(face.cam_from_rig) * panorama_from_reference
+            rotation = rotation_of_face(face) * panorama_from_reference
             rig.add_sensor(camera.sensor_id, pycolmap.Rigid3d(rotation, np.zeros(3)))
     database.write_rig(rig, use_rig_id=True)
 
 
-def _rotation(wxyz: Sequence[float]) -> pycolmap.Rotation3d:
-    w, x, y, z = wxyz
+def rotation_of_face(face: RigFace) -> pycolmap.Rotation3d:
+    """cam_from_rig."""
+    w, x, y, z = face.cam_from_rig
     return pycolmap.Rotation3d(np.array([x, y, z, w]))
 
 

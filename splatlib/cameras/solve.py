@@ -7,10 +7,11 @@ from pathlib import Path
 from splatlib.artifacts import FrameSet, MaskSet, SparseScene
 from splatlib.cameras._pycolmap import colmap_errors_translated, colmap_logged
 from splatlib.cameras.features import write_features
+from splatlib.cameras.gps import Places, lay_onto_places, places_of
 from splatlib.cameras.lens import beyond_the_renderer
 from splatlib.cameras.mapping import Mapped, map_frames, refine_principal_points
 from splatlib.cameras.pairs import choose_method, choose_pairs, match_pairs
-from splatlib.cameras.priors import map_with_priors, priors_of_frames, read_priors
+from splatlib.cameras.priors import map_with_priors, priors_of_frames, priors_path, read_priors
 from splatlib.cameras.rigs import known_cameras
 from splatlib.cameras.scene import cameras_and_views, sparse_points
 from splatlib.cameras.undistort import take_as_they_are, undistort
@@ -34,7 +35,8 @@ def solve_cameras(
     ``splatlib.cameras.undistort``. With ``config.undistort`` off the pictures stay as they are and the cameras keep
     their lens distortion, which training can draw on a GPU only. The scene's scale, orientation and origin are
     arbitrary, unless ``config.priors`` names poses that are trusted or refined (``splatlib.cameras.priors.stage``):
-    then they are those of the poses.
+    then they are those of the poses; or the photos' GPS places fit (``splatlib.cameras.gps``): then they are metres
+    east, north and up.
 
     With one seed a result repeats but for its last digits: COLMAP's threads add up in the order they finish.
 
@@ -50,9 +52,12 @@ def solve_cameras(
         CamerasError: fewer than three frames, a picture that cannot be read, or a failure inside COLMAP.
         WorkspaceError: the workspace is full, busy, or cannot be written.
     """
-    priors = read_priors(config.priors, config) if config.priors is not None else None
+    priors = read_priors(priors_path(config.priors, ws), config) if config.priors is not None else None
     inputs = {"frames": frames.digest} | ({"masks": masks.digest} if masks is not None else {})
     inputs |= {"priors": priors.digest} if priors is not None else {}
+    has_world = priors is not None and config.priors_mode != "pairs"  # the poses' own, which wins
+    places, places_note = places_of(frames) if config.gps and not has_world else (None, "")
+    inputs |= {"gps": places.digest} if places is not None else {}
     stage = ws.stage(SparseScene, config, inputs)
     if (scene := stage.reuse()) is not None:
         return scene
@@ -67,7 +72,7 @@ def solve_cameras(
         if found is not None:
             mapped = map_with_priors(found, frames, masks, database_path, config)
         else:
-            mapped = _map_from_nothing(frames, masks, database_path, config)
+            mapped = _map_from_nothing(frames, masks, database_path, config, places)
         too_few = mapped.num_registered < config.min_registered * len(frames)
         if mapped.model is None or (too_few and not config.allow_partial):
             raise _too_few(mapped, frames, config)
@@ -75,6 +80,10 @@ def solve_cameras(
         if config.refine_principal_point and mapped.mapper != "priors":
             known = known_cameras(model.images.values(), frames)
             model = refine_principal_points(model, mapped.mapper, known)
+        in_enu = None
+        if places is not None and mapped.mapper != "priors":
+            in_enu, places_note = lay_onto_places(model, frames, places, config.seed)
+            model = in_enu or model
         sparse = directory / "sparse" / "0"
         sparse.mkdir(parents=True)
         with colmap_errors_translated("writing the model"):
@@ -88,7 +97,10 @@ def solve_cameras(
         masked = frozenset(masks.names) if masks is not None else frozenset()
         cameras, views = cameras_and_views(trained_on, masked)
         points = sparse_points(trained_on, views)
-        warnings = (*mapped.notes, *_warnings(mapped, frames), *beyond_the_renderer(cameras))
+        notes = (*mapped.notes, places_note) if places_note and in_enu is None else mapped.notes
+        warnings = (*notes, *_warnings(mapped, frames), *beyond_the_renderer(cameras))
+        if in_enu is not None:
+            logger.info("cameras: %s", places_note)
         for warning in warnings:
             logger.warning("cameras: %s", warning)
         scene = SparseScene(
@@ -105,6 +117,9 @@ def solve_cameras(
             images=f"{pictures}/images",
             warnings=warnings,
             outside_mask=masks.outside if masks is not None else "ignore",
+            world="enu" if in_enu is not None else "priors" if mapped.mapper == "priors" else "arbitrary",
+            metres_per_unit=None if in_enu is None else 1.0,
+            origin_lat_lon_alt=places.origin if in_enu is not None and places is not None else None,
         )
         scene.save_arrays()
         logger.info(
@@ -117,9 +132,11 @@ def solve_cameras(
         return stage.finish(scene)
 
 
-def _map_from_nothing(frames: FrameSet, masks: MaskSet | None, database_path: Path, config: CamerasConfig) -> Mapped:
+def _map_from_nothing(
+    frames: FrameSet, masks: MaskSet | None, database_path: Path, config: CamerasConfig, places: Places | None
+) -> Mapped:
     write_features(database_path, frames, masks, config)
-    pairs = choose_pairs(frames, database_path, config)
+    pairs = choose_pairs(frames, database_path, config, places)
     logger.info("cameras: comparing %d pairs (%s)", len(pairs), choose_method(frames, config))
     match_pairs(frames, pairs, database_path, config)
     return map_frames(frames, database_path, config)

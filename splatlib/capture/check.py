@@ -64,6 +64,16 @@ class Tally:
             part.steps.append(_sum(steps) if before >= 0 else None)
         return part
 
+    @classmethod
+    def joined(cls, parts: Sequence[Tally]) -> Tally:
+        """Of several sources, one after the other: from one to the next there is no step."""
+        whole = cls()
+        for part in parts:
+            whole.looks += part.looks
+            whole.steps += [None, *part.steps[1:]] if part.steps else []
+            whole.farthest = max(whole.farthest, part.farthest)
+        return whole
+
     @property
     def exposure_steps_ev(self) -> list[float | None]:
         """Of each frame against the one before, in stops; None where unknown."""

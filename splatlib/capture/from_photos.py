@@ -15,14 +15,16 @@ from splatlib.capture.harvest import Harvest, MotionMeter, Seen, frame_name, gro
 from splatlib.capture.listing import PhotoCollection
 from splatlib.capture.panorama import FaceRenderer, frame_of_face, panoramas_within
 from splatlib.capture.panorama_detect import edges_meet, is_two_to_one, nearly_all, refuse_wrong_shape, taken_for_note
-from splatlib.capture.parallel import in_order
 from splatlib.capture.photos import MIN_SIDE_PX, KeptPhoto, Survey, encode_png, keep_faces, keep_photo, survey_photo
 from splatlib.config import FramesConfig
 from splatlib.errors import CaptureUnreadableError
 from splatlib.progress import bar, logger
+from splatlib.threads import in_order
 
 
-def harvest_photos(photos: PhotoCollection, images: Path, alpha: Path, config: FramesConfig) -> Harvest:
+def harvest_photos(
+    photos: PhotoCollection, images: Path, alpha: Path, config: FramesConfig, first_number: int = 1
+) -> Harvest:
     """Choose among photos and write the chosen ones.
 
     All are kept up to ``max_frames``, in natural order, but for those that can be read no more, show nothing that
@@ -31,15 +33,16 @@ def harvest_photos(photos: PhotoCollection, images: Path, alpha: Path, config: F
 
     Args:
         photos: in natural order.
-        images: empty folder for the pictures.
+        images: folder for the pictures.
         alpha: folder for the transparency of those that have any; made when needed.
         config: how to choose.
+        first_number: of the first picture's name.
 
     Raises CaptureUnusableError for a panorama that is not 2:1.
     """
     sieve = _Sieve(photos, config)
     with bar(len(photos.names), "frames: looking at the photos", unit="photo") as progress:
-        for index, looked in enumerate(in_order(lambda i: _survey(photos, i), range(len(photos.names)))):
+        for index, looked in enumerate(in_order(lambda i: _survey(photos, i), range(len(photos.names)), "photos")):
             sieve.offer(index, looked)
             progress.update()
     chosen, flags = sieve.choose()
@@ -51,15 +54,16 @@ def harvest_photos(photos: PhotoCollection, images: Path, alpha: Path, config: F
     frames: list[Frame] = []
     made: list[int] = []
     with bar(len(chosen), "frames: writing the photos", unit="photo") as progress:
-        for position, kept in zip(chosen, in_order(keep, chosen), strict=True):
+        for position, kept in zip(chosen, in_order(keep, chosen, "photos"), strict=True):
             progress.update()
             if isinstance(kept, CaptureUnreadableError):
                 sieve.drop_unreadable(position, kept)
                 continue
             made.append(sieve.order.index(position))
+            number = first_number + len(made) - 1
             is_panorama = position in sieve.panoramas
             for photo, face in zip(kept, renderer.faces if is_panorama else (None,), strict=True):
-                name = frame_name(len(made), face.name if face else None)
+                name = frame_name(number, face.name if face else None)
                 (images / name).write_bytes(photo.jpeg)
                 if photo.alpha is not None:
                     alpha.mkdir(exist_ok=True)
@@ -67,7 +71,7 @@ def harvest_photos(photos: PhotoCollection, images: Path, alpha: Path, config: F
                 frame = replace(sieve.frame(position, photo, name), flags=flags[position])
                 if face is not None:
                     focal_px = renderer.focal_px(photo.width)
-                    frame = frame_of_face(frame, face, group=group_name(len(made)), focal_px=focal_px)
+                    frame = frame_of_face(frame, face, group=group_name(number), focal_px=focal_px)
                 frames.append(frame)
 
     return Harvest(

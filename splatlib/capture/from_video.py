@@ -25,11 +25,11 @@ from splatlib.capture.panorama_detect import (
     taken_for_note,
     video_says_panorama,
 )
-from splatlib.capture.parallel import in_order
 from splatlib.capture.photos import encode_jpeg
 from splatlib.capture.video import VideoFrame, VideoReader
 from splatlib.config import FramesConfig
 from splatlib.progress import bar
+from splatlib.threads import in_order
 
 # Frames of a 2:1 video that are asked whether their edges meet, one a second.
 _FRAMES_ASKED = 5
@@ -40,7 +40,7 @@ class _SeenFrame(Seen):
     frame: VideoFrame
 
 
-def harvest_video(path: Path, images: Path, config: FramesConfig) -> Harvest:
+def harvest_video(path: Path, images: Path, config: FramesConfig, first_number: int = 1) -> Harvest:
     """Read a video once and write the frames worth keeping.
 
     Windows of equal length share the video out among ``max_frames``; where the camera moves slowly a window lasts
@@ -49,8 +49,9 @@ def harvest_video(path: Path, images: Path, config: FramesConfig) -> Harvest:
 
     Args:
         path: the video.
-        images: empty folder for the pictures.
+        images: folder for the pictures.
         config: how to choose.
+        first_number: of the first picture's name.
 
     Raises CaptureUnusableError for a video of panoramas that is not 2:1.
     """
@@ -67,7 +68,7 @@ def harvest_video(path: Path, images: Path, config: FramesConfig) -> Harvest:
         if winner is None:
             return
         tally.add(winner.item.look)
-        number = len(written) + 1
+        number = first_number + len(written)
         if renderer is None:
             written.append([_write(winner, path.name, images / frame_name(number), config)])
         else:
@@ -98,7 +99,7 @@ def harvest_video(path: Path, images: Path, config: FramesConfig) -> Harvest:
     return Harvest(
         frames=[
             replace(_renamed(frame, images, number), flags=("blurred",) if blurred[index] else ())
-            for number, index in enumerate(kept, start=1)
+            for number, index in enumerate(kept, start=first_number)
             for frame in written[index]
         ],
         dropped=sorted(dropped, key=lambda frame: frame.source_index),
@@ -184,7 +185,7 @@ def _write_faces(
         )
         return frame_of_face(frame, face, group=group_name(number), focal_px=renderer.focal_px(side_px))
 
-    return list(in_order(write, range(len(pictures))))
+    return list(in_order(write, range(len(pictures)), "faces"))
 
 
 def _renamed(frame: Frame, images: Path, number: int) -> Frame:

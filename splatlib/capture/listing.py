@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -43,37 +44,72 @@ class PhotoCollection(Protocol):
         ...
 
 
-class FolderPhotos:
-    """The photos in a folder and its sub-folders.
+@dataclass(frozen=True)
+class Media:
+    """What a folder or an archive holds of a capture, in natural order of the paths inside it.
 
-    Where the folder has a sub-folder ``images``, as COLMAP's, nerfstudio's and instant-ngp's data sets do, only that
-    one is taken: beside it lie masks, depth maps, or the same pictures at other sizes.
+    Attributes:
+        pictures, videos: paths with forward slashes.
+        notes: what was left out, in plain sentences.
     """
 
-    def __init__(self, path: Path, files: Iterable[Path]) -> None:
+    pictures: tuple[str, ...]
+    videos: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def media_among(names: Iterable[str]) -> Media:
+    """The pictures and videos among the files of a folder or an archive, hidden ones left out.
+
+    Where a sub-folder ``images`` lies beside others, as in COLMAP's, nerfstudio's and instant-ngp's data sets, only
+    that one counts: beside it are masks, depth maps, or the same pictures at other sizes. A video with the name of a
+    photo beside it is the photo's moving part (Live Photos) and left out.
+    """
+    shown = sorted((name for name in names if not is_hidden(name)), key=natural_key)
+    pictures = [name for name in shown if PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES]
+    videos = [name for name in shown if PurePosixPath(name).suffix.lower() in VIDEO_SUFFIXES]
+    kept, notes = _images_folder_only(pictures)
+    moving = [name for name in videos if any(_stem(name) == _stem(picture) for picture in pictures)]
+    if moving:
+        notes.append(f"{_videos(moving)} with the name of a photo beside it (Live Photos) left out.")
+    videos = [name for name in videos if name not in moving]
+    folder = _common_folder(kept)
+    if kept and folder[-1:] == ("images",):
+        elsewhere = [name for name in videos if PurePosixPath(name).parts[: len(folder)] != folder]
+        if elsewhere:
+            notes.append(f"Beside the pictures in the folder images, {_videos(elsewhere)} left out.")
+        videos = [name for name in videos if name not in elsewhere]
+    return Media(tuple(kept), tuple(videos), tuple(notes))
+
+
+class FolderPhotos:
+    """Photos in a folder and its sub-folders."""
+
+    def __init__(self, path: Path, media: Media) -> None:
         self.name = path.resolve().name
-        relative = {file.relative_to(path).as_posix(): file for file in files}
-        names = sorted((n for n in relative if PurePosixPath(n).suffix.lower() in PICTURE_SUFFIXES), key=natural_key)
-        self.names, self.notes = _images_folder_only(names)
-        self._files = [relative[name] for name in self.names]
+        self.names, self.notes = media.pictures, media.notes
+        self.files = tuple(path / name for name in self.names)
 
     def read(self, index: int) -> bytes:
         try:
-            return self._files[index].read_bytes()
+            return self.files[index].read_bytes()
         except OSError as error:
             raise CaptureUnreadableError(
                 f"{self.names[index]} cannot be read", why=error.strerror or str(error)
             ) from error
 
     def digest(self) -> str:
-        try:
-            return digest_of([[name, digest_of_path(file)] for name, file in zip(self.names, self._files, strict=True)])
-        except OSError as error:
-            raise CaptureUnreadableError(
-                f"{error.filename} cannot be read",
-                why=error.strerror or str(error),
-                hint="check the file's permissions",
-            ) from error
+        return digest_of([[name, file_digest(file)] for name, file in zip(self.names, self.files, strict=True)])
+
+
+def file_digest(file: Path) -> str:
+    """Digest of a file of the capture. Raises CaptureUnreadableError."""
+    try:
+        return digest_of_path(file)
+    except OSError as error:
+        raise CaptureUnreadableError(
+            f"{file} cannot be read", why=error.strerror or str(error), hint="check the file's permissions"
+        ) from error
 
 
 def files_below(folder: Path, ignore: Path) -> list[Path]:
@@ -108,11 +144,32 @@ def suffix_counts(names: Iterable[str]) -> str:
     return ", ".join(f"{count} {suffix}" for suffix, count in most)
 
 
-def _images_folder_only(names: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    folders = {name.split("/")[0] if "/" in name else "" for name in names}
-    if "" in folders or "images" not in folders or len(folders) == 1:
-        return tuple(names), ()
-    kept = tuple(name for name in names if name.startswith("images/"))
+def _images_folder_only(names: list[str]) -> tuple[list[str], list[str]]:
+    depth = len(_common_folder(names))  # the data set may lie in a folder of its own
+    inside = [PurePosixPath(name).parts[depth:] for name in names]
+    folders = {parts[0] if len(parts) > 1 else "" for parts in inside}
+    if "" in folders or "images" not in folders:
+        return names, []
+    kept = [name for name, parts in zip(names, inside, strict=True) if parts[0] == "images"]
     others = ", ".join(sorted(folders - {"images"}))
-    note = f"Only the pictures in the sub-folder images were taken; those in {others} were left out."
-    return kept, (note,)
+    return kept, [f"Only the pictures in the sub-folder images were taken; those in {others} were left out."]
+
+
+def _common_folder(names: Iterable[str]) -> tuple[str, ...]:
+    """Parts of the deepest folder that holds all of the files."""
+    parents = [PurePosixPath(name).parts[:-1] for name in names]
+    if not parents:
+        return ()
+    first, last = min(parents), max(parents)
+    shared = 0
+    while shared < min(len(first), len(last)) and first[shared] == last[shared]:
+        shared += 1
+    return first[:shared]
+
+
+def _stem(name: str) -> str:
+    return str(PurePosixPath(name).with_suffix("")).casefold()
+
+
+def _videos(names: list[str]) -> str:
+    return f"the video {names[0]} was" if len(names) == 1 else f"{len(names)} videos were"

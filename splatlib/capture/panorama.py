@@ -1,9 +1,7 @@
 """Equirectangular panoramas rendered to pinhole faces, as one rig of cameras that share a centre.
 
-The middle of the panorama looks along the rig's z axis; columns are longitude (to the right), rows latitude (down), as
-Google's Photo Sphere and YouTube's spherical video have it. Faces are square. A face has as many pixels across as the
-panorama has over the same angle on the horizon: with 90
-degrees a quarter of the panorama's width.
+A face has as many pixels across as the panorama has over the same angle on the horizon: with 90 degrees a quarter of
+the panorama's width.
 
 COLMAP also has a camera model EQUIRECTANGULAR. It is not used: training draws pinholes, so the faces are needed in any
 case, and SIFT knows no distortion of the kind that a panorama has near its poles.
@@ -13,7 +11,7 @@ from __future__ import annotations
 
 import math
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -21,30 +19,7 @@ import numpy.typing as npt
 
 from splatlib.artifacts import Frame, RigFace
 from splatlib.config import FramesConfig, panorama_face_names
-
-# The panorama's resolution at the horizon may exceed that in the middle of a face by this much, as it does for a face
-# of 90 degrees (4/pi); beyond, the panorama is averaged down first, or fine texture would flicker.
-_MAX_REDUCTION = 4 / math.pi
-# Columns repeated beyond either edge, so that interpolation runs round the seam.
-_WRAP_PX = 4
-
-# As cv2.convertMaps makes them: positions and fractions, half the memory of two float32 arrays.
-_Table = tuple[npt.NDArray[np.int16], npt.NDArray[np.uint16]]
-Picture = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class FaceSize:
-    """Of the faces of one panorama.
-
-    Attributes:
-        side_px: width and height of each. focal_px: of each; the principal point is the middle.
-        source_width_px: to which the panorama is scaled first.
-    """
-
-    side_px: int
-    focal_px: float
-    source_width_px: int
+from splatlib.equirectangular import FaceSize, Picture, Table, face_table, render_faces
 
 
 def faces_of(config: FramesConfig) -> tuple[RigFace, ...]:
@@ -80,8 +55,7 @@ def face_size(panorama_width_px: int, hfov_deg: float, max_side_px: int) -> Face
     """How large the faces of a panorama of this width are, no larger than ``max_side_px``."""
     side_px = min(max(1, round(panorama_width_px * hfov_deg / 360)), max_side_px)
     focal_px = side_px / 2 / math.tan(math.radians(hfov_deg) / 2)
-    sharp_enough_px = 2 * round(math.pi * focal_px * _MAX_REDUCTION)
-    return FaceSize(side_px, focal_px, min(panorama_width_px, sharp_enough_px))
+    return FaceSize.within(panorama_width_px, side_px, focal_px)
 
 
 class FaceRenderer:
@@ -95,7 +69,7 @@ class FaceRenderer:
         self.faces = faces_of(config)
         self._hfov_deg, self._max_side_px = config.panorama_hfov_deg, config.max_long_side_px
         self._rotations = [cam_from_rig(face.name, config.panorama_ring) for face in self.faces]
-        self._tables: dict[FaceSize, list[_Table]] = {}
+        self._tables: dict[FaceSize, list[Table]] = {}
         self._lock = threading.Lock()
 
     def focal_px(self, side_px: int) -> float:
@@ -108,34 +82,14 @@ class FaceRenderer:
     def render(self, panorama: Picture) -> list[Picture]:
         """Faces [S, S, C] of a panorama [H, 2H, C], uint8 (cubic; without C: a mask, nearest)."""
         size = self.size_for(panorama.shape[1])
-        tables = self._tables_for(size)
-        if size.source_width_px < panorama.shape[1]:
-            scaled = (size.source_width_px, size.source_width_px // 2)
-            panorama = np.asarray(cv2.resize(panorama, scaled, interpolation=cv2.INTER_AREA), np.uint8)
-        wide = cv2.copyMakeBorder(panorama, 0, 0, _WRAP_PX, _WRAP_PX, cv2.BORDER_WRAP)
         how = cv2.INTER_CUBIC if panorama.ndim == 3 else cv2.INTER_NEAREST
-        return [np.asarray(cv2.remap(wide, *table, how, borderMode=cv2.BORDER_REPLICATE), np.uint8) for table in tables]
+        return render_faces(panorama, size, self._tables_for(size), how)
 
-    def _tables_for(self, size: FaceSize) -> list[_Table]:
+    def _tables_for(self, size: FaceSize) -> list[Table]:
         with self._lock:
             if size not in self._tables:
-                self._tables[size] = [_table(rotation, size) for rotation in self._rotations]
+                self._tables[size] = [face_table(rotation, size) for rotation in self._rotations]
             return self._tables[size]
-
-
-def _table(face_from_rig: npt.NDArray[np.float64], size: FaceSize) -> _Table:
-    """Where in the panorama, ``_WRAP_PX`` wider on either side, each pixel of a face lies."""
-    along = (np.arange(size.side_px) + 0.5 - size.side_px / 2) / size.focal_px
-    x, y = np.meshgrid(along, along)
-    rays = np.stack([x, y, np.ones_like(x)], axis=-1) @ face_from_rig  # from the left by its transpose
-    longitude = np.arctan2(rays[..., 0], rays[..., 2])
-    latitude = np.arctan2(-rays[..., 1], np.hypot(rays[..., 0], rays[..., 2]))
-    width = size.source_width_px
-    # cv2 counts from the centre of the first pixel
-    u = (longitude / (2 * np.pi) + 0.5) * width - 0.5 + _WRAP_PX
-    v = (0.5 - latitude / np.pi) * (width // 2) - 0.5
-    positions, fractions = cv2.convertMaps(u.astype(np.float32), v.astype(np.float32), cv2.CV_16SC2)
-    return np.asarray(positions, np.int16), np.asarray(fractions, np.uint16)
 
 
 def _wxyz(rotation: npt.NDArray[np.float64]) -> tuple[float, float, float, float]:

@@ -78,6 +78,15 @@ class KeptPhoto:
     alpha: Image.Image | None
 
 
+def size_of_photo(data: bytes, name: str) -> tuple[int, int]:
+    """Width and height as stored, without decoding the picture. Raises CaptureUnreadableError."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return image.size
+    except _DECODER_ERRORS as error:
+        raise _unreadable(name, error) from error
+
+
 def survey_photo(data: bytes, name: str) -> Survey:
     """Decode a photo as small as its format allows and measure it. Raises CaptureUnreadableError."""
     try:

@@ -38,11 +38,13 @@ class VideoFrame:
 
 @dataclass
 class VideoReader:
-    """One pass over a video. Raises CaptureUnreadableError if it cannot be opened.
+    """One pass over a video. Raises CaptureUnreadableError if it cannot be opened, CaptureUnusableError if it ends
+    before ``start_s``.
 
     Attributes:
         num_frames: as the container says; 0 if it does not.
         width, height: of its frames, upright.
+        whole_s: length of all of it, as the container says; 0 if it does not.
         duration_s: between ``start_s`` and ``end_s``; None if unknown.
         notes: what turned out to be wrong with it, once it was read.
     """
@@ -55,6 +57,7 @@ class VideoReader:
     notes: list[str] = field(default_factory=list)
     width: int = 0
     height: int = 0
+    whole_s: float = 0.0
 
     def __post_init__(self) -> None:
         with _opened(self.path) as video:
@@ -69,7 +72,9 @@ class VideoReader:
             if ok and bgr is not None:
                 self.height, self.width = bgr.shape[:2]
         if self.num_frames:
-            whole_s = self.num_frames * self._frame_s
+            whole_s = self.whole_s = self.num_frames * self._frame_s
+            if self.start_s > whole_s * (1 + _MISSING_SHARE) + _MISSING_FRAMES * self._frame_s:
+                raise self._outside(whole_s)
             end_s = whole_s if self.end_s is None else min(self.end_s, whole_s)
             self.duration_s = max(end_s - self.start_s, self._frame_s)
 
@@ -117,11 +122,15 @@ class VideoReader:
                 hint="play it; if that works, convert it to H.264 mp4",
             )
         if seen == 0:
-            raise CaptureUnusableError(
-                f"{self.path.name} has no frames between start_s={self.start_s:g} and end_s={self.end_s}",
-                why=f"it is {timestamp_s:.1f} s long",
-                hint="choose start_s and end_s inside it",
-            )
+            raise self._outside(timestamp_s)
+
+    def _outside(self, length_s: float) -> CaptureUnusableError:
+        end = "its end" if self.end_s is None else f"end_s={self.end_s:g}"
+        return CaptureUnusableError(
+            f"{self.path.name} has no frames between start_s={self.start_s:g} and {end}",
+            why=f"it is {length_s:.1f} s long",
+            hint="choose start_s and end_s inside it; of several videos they hold for each one, from its own beginning",
+        )
 
     def _note_missing(self, num_read: int) -> None:
         missing = self.num_frames - num_read

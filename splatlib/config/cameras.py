@@ -8,6 +8,9 @@ from pydantic import Field
 
 from splatlib.config.base import NOT_IN_DIGEST, Config
 
+# The value of ``priors`` that means the poses that came along with the capture. A file of that name is ``./capture``.
+PRIORS_OF_CAPTURE = "capture"
+
 
 class CamerasConfig(Config):
     """How cameras are solved (structure from motion by COLMAP)."""
@@ -55,7 +58,8 @@ class CamerasConfig(Config):
     priors: str | None = Field(
         default=None,
         min_length=1,
-        description="known camera poses: a transforms.json, a JSON or CSV of poses, or a folder with a COLMAP model",
+        description="known camera poses: a transforms.json, a JSON or CSV of poses, or a folder with a COLMAP model; "
+        "capture: those in the capture itself",
         json_schema_extra=NOT_IN_DIGEST,  # its content is an input of the stage
     )
     priors_mode: Literal["trust", "refine", "pairs"] = Field(
@@ -67,6 +71,12 @@ class CamerasConfig(Config):
     )
     priors_direction: Literal["auto", "camera_to_world", "world_to_camera"] = Field(
         default="auto", description="what the poses map from and to; auto: what the file's format says"
+    )
+    gps: bool = Field(
+        default=True,
+        description="use the photos' GPS places, if they can be believed: neighbours in space are compared, and the "
+        "world is in metres, east, north and up",
+        json_schema_extra=NOT_IN_DIGEST,  # the places, where they are used, are an input of the stage
     )
     allow_partial: bool = Field(default=False, description="go on when fewer than half of the frames were registered")
     min_registered: float = Field(default=0.5, ge=0, le=1, description="share of frames that must be registered")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from splatlib.config.base import Config
 from splatlib.config.cameras import CamerasConfig
@@ -16,11 +16,15 @@ from splatlib.config.masks import MasksConfig
 from splatlib.config.train import OF_PRESETS, TrainConfig
 from splatlib.errors import ConfigError
 
+_Text = Annotated[str, Field(min_length=1)]
+
 
 class Job(Config):
     """A whole reconstruction as one document."""
 
-    capture: str = Field(min_length=1, description="video file, folder of photos, or zip of photos")
+    capture: _Text | Annotated[tuple[_Text, ...], Field(min_length=1)] = Field(
+        description="video, folder or zip of photos or videos, or s3:// place of one; or a list of these"
+    )
     frames: FramesConfig = FramesConfig()
     masks: MasksConfig | None = Field(default=None, description="none: the capture's alpha channel where it has one")
     cameras: CamerasConfig = CamerasConfig()
@@ -29,6 +33,22 @@ class Job(Config):
     run: str = Field(
         default="main", pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", description="name of the training run"
     )
+
+    @field_validator("capture", mode="before")
+    @classmethod
+    def _sources_are_named(cls, value: Any) -> Any:
+        """One source is a text, several are a list of texts."""
+        sources = list(value) if isinstance(value, list | tuple) else [value]
+        if not all(isinstance(source, str) for source in sources):
+            raise ValueError("a path, or a list of paths, is wanted")
+        if not all(sources) or not sources:
+            raise ValueError("the path of a source is empty" if sources else "the list of sources is empty")
+        return sources[0] if len(sources) == 1 else sources
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What was named as the capture, in order; one or more."""
+        return (self.capture,) if isinstance(self.capture, str) else self.capture
 
     def with_overrides(self, overrides: Mapping[str, Any] | Iterable[str]) -> Job:
         """A copy with dotted fields replaced: ``{"train.steps": 500}`` or ``["train.steps=500"]``.

@@ -8,6 +8,9 @@ from pydantic import Field, model_validator
 
 from splatlib.config.base import NOT_IN_DIGEST, Config
 
+# What masks.weights says instead of a folder.
+DOWNLOAD = "download"
+
 
 class MaskPrompt(Config):
     """What a person pointed at in one frame, in its pixels: ``[x, y, 1]`` on the object, ``[x, y, 0]`` beside it."""
@@ -68,7 +71,8 @@ class MasksConfig(Config):
     )
     weights: str | None = Field(
         default=None,
-        description="u2net, sam2: folder of weights; null: the environment variable SPLATLIB_WEIGHTS",
+        description="u2net, sam2: a folder of weights, an s3://bucket/prefix, or 'download' to get them from "
+        "where they are published; null: what the environment variable SPLATLIB_WEIGHTS says",
         json_schema_extra=NOT_IN_DIGEST,  # their checksum is an input of the stage
     )
 

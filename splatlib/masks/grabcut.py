@@ -19,8 +19,9 @@ from splatlib.errors import MasksError
 from splatlib.masks.edges import upsampled
 from splatlib.masks.prompts import checked_prompts
 from splatlib.masks.saliency import SharedColours, centre_prior, saliency
-from splatlib.masks.temporal import steadied
-from splatlib.masks.thumbnails import Map, Picture, fitted_size, in_threads, read_rgb, scaled
+from splatlib.masks.temporal import sequences, steadied
+from splatlib.masks.thumbnails import Map, Picture, fitted_size, read_rgb, scaled
+from splatlib.threads import in_order
 
 _FIRST_ITERATIONS = 2
 _SECOND_ITERATIONS = 2
@@ -58,19 +59,21 @@ class GrabcutMasks:
         """Cut all frames at the small size. Raises MasksError if a frame cannot be read."""
         frames = self._frames.frames
         thumbnails, first, colours = [], [], SharedColours()
-        for thumbnail, cut in in_threads(self._first_cut, frames):
+        for thumbnail, cut in in_order(self._first_cut, frames, "masks"):
             thumbnails.append(thumbnail)
             first.append(cut)
             colours.add(thumbnail, cut)
             done()
         second: list[Map] = []
-        for cut in in_threads(
-            lambda index: self._second_cut(frames[index], thumbnails[index], first[index], colours), range(len(frames))
+        for cut in in_order(
+            lambda index: self._second_cut(frames[index], thumbnails[index], first[index], colours),
+            range(len(frames)),
+            "masks",
         ):
             second.append(cut)
             done()
         if self._config.temporal:
-            second = steadied(thumbnails, second, done)
+            second = steadied(thumbnails, second, done, sequences(frames))
         names = [frame.name for frame in frames]
         self._thumbnails, self._maps = dict(zip(names, thumbnails, strict=True)), dict(zip(names, second, strict=True))
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,10 +12,12 @@ import numpy as np
 from splatlib.artifacts import Frame, FrameSet
 from splatlib.config import MaskPrompt, MasksConfig
 from splatlib.errors import MasksError, MissingDependencyError
+from splatlib.masks.downloads import fetch_from_hub
 from splatlib.masks.grabcut import GrabcutMasks
 from splatlib.masks.prompts import checked_prompts
+from splatlib.masks.temporal import sequences
 from splatlib.masks.thumbnails import Map, Picture, read_rgb, scaled
-from splatlib.masks.weights import checked_digest, weights_path
+from splatlib.masks.weights import Weights, checked_digest, weights_path
 from splatlib.progress import logger
 
 if TYPE_CHECKING:
@@ -24,14 +28,39 @@ _MEAN, _DEVIATION = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229
 # How the prompt encoder tells a box's corners from points.
 _BOX_LABELS = (2, 3)
 _OBJECT = 1
+# By masks.sam2_model: the commit of facebook/sam2.1-hiera-… on the Hugging Face hub, and the SHA-256 of its config.json
+# and model.safetensors, which several independent projects that pin these commits state alike.
+_PINNED = {
+    "tiny": (
+        "de431c4043854a71d8101e17995dfe596bf101a5",
+        "860aff9751b139d83a4ad7df1e5535416fded533e0ead02625edbefcb9953cce",
+        "48c14467e5cf9e51870511feb72c89688e82dd74523142c0538b663e193ac2a7",
+    ),
+    "small": (
+        "ee5bba1d82bb8749febdf90f45e84b687142ba03",
+        "97ff9f65b76d107acda4247885f0a5555d0048850ae3c5f97183df289aaecde9",
+        "0a4067b11ce1e23d5229203f11c718a823060d15a4b23fa2372a7d4b77cbbc60",
+    ),
+    "base_plus": (
+        "b7320756a13354e7530a63935656d35b2f91a290",
+        "8e24a93b6a40d4dad86eaec383ce7b4044f37ec6360136460f5ff2ce55f87390",
+        "2012733a0de5d03efd1bba550a2847c4551be9ef2e0d497c83074df66189f780",
+    ),
+    "large": (
+        "665f8e2ad61cf5f53d65644ff27c8ee525124610",
+        "00446988cf4d617118d2d347eabe2c46aebed744628facdd540508be30b69ec3",
+        "dc407dce21301fd94abb395c5099b4f2c455fdc8a8f261ac3d0ea6d4cd197230",
+    ),
+}
 
 
 class Sam2Masks:
     """The backend ``sam2``.
 
     With ``temporal``, the frames are a video: prompts of any frames, or the box of the object that ``grabcut`` finds in
-    one of them, are propagated to the others, forwards and backwards. Without it each frame stands for itself: with
-    its prompt, or the box that ``grabcut`` finds in it.
+    one of them, are propagated to the others, forwards and backwards. Each face of a panorama is a video of its own;
+    with prompts, the object is not looked for in faces that have none. Without ``temporal`` each frame stands for
+    itself: with its prompt, or the box that ``grabcut`` finds in it.
     """
 
     by_engine = True
@@ -42,8 +71,9 @@ class Sam2Masks:
         self._frames, self._config = frames, config
         self._prompts = checked_prompts(frames, config)
         name = f"sam2.1-hiera-{config.sam2_model.replace('_', '-')}"
-        self._path = weights_path(name, config, f"https://huggingface.co/facebook/{name}")
         self._library = _library()
+        fetch = partial(_fetch, name, config.sam2_model)
+        self._path = weights_path(Weights(name, f"https://huggingface.co/facebook/{name}", fetch), config)
         self._digest = checked_digest(self._path)
         covered = bool(self._prompts) if config.temporal else self._prompts.keys() >= {f.name for f in frames.frames}
         self._finder = None if covered else GrabcutMasks(frames, config)
@@ -60,15 +90,12 @@ class Sam2Masks:
         if self._finder is not None:
             self._finder.prepare(done)
             prompts = self._found_prompts(self._finder) | prompts
-        frames = self._frames.frames
-        if self._config.temporal:
-            self._follow(model, frames, prompts, done)
-            return
-        for frame in frames:
-            if frame.name in prompts:
-                self._follow(model, (frame,), prompts, done)
+        for frames in self._videos():
+            if any(frame.name in prompts for frame in frames):
+                self._follow(model, frames, prompts, done)
             else:
-                done()  # grabcut saw nothing in it: its mask is black, and the stage says so
+                for _ in frames:  # grabcut saw nothing in it: its mask is black, and the stage says so
+                    done()
 
     def mask(self, frame: Frame) -> Picture:
         """[height, width] 0..255, the probability. ``prepare`` comes first."""
@@ -77,16 +104,27 @@ class Sam2Masks:
         logits = scaled(self._logits[frame.name], (frame.width, frame.height))
         return (255 / (1 + np.exp(-logits.clip(-30, 30))) + 0.5).astype(np.uint8)
 
+    def _videos(self) -> list[tuple[Frame, ...]]:
+        """Frames that are followed together: those of a sequence, or each for itself."""
+        frames = self._frames.frames
+        if not self._config.temporal:
+            return [(frame,) for frame in frames]
+        return [tuple(frames[index] for index in sequence) for sequence in sequences(frames)]
+
     def _found_prompts(self, finder: GrabcutMasks) -> dict[str, MaskPrompt]:
         """Boxes around what grabcut found; of a video the one of median area. Raises MasksError if it found nothing."""
-        boxes = {frame.name: box for frame in self._frames.frames if (box := finder.box(frame)) is not None}
-        if not boxes:
+        found: dict[str, MaskPrompt] = {}
+        for frames in self._videos():
+            boxes = {frame.name: box for frame in frames if (box := finder.box(frame)) is not None}
+            if boxes:
+                by_area = sorted(boxes, key=lambda name: _area(boxes[name]))
+                name = by_area[len(by_area) // 2]
+                found[name] = MaskPrompt(box=boxes[name])
+        if not found:
             raise MasksError("nothing stands out in any frame", hint="point at the object with masks.prompts")
         if self._config.temporal:
-            by_area = sorted(boxes, key=lambda name: _area(boxes[name]))
-            boxes = {(name := by_area[len(by_area) // 2]): boxes[name]}
-            logger.info("masks: no prompts, so sam2 follows what grabcut found in %s", name)
-        return {name: MaskPrompt(box=box) for name, box in boxes.items()}
+            logger.info("masks: no prompts, so sam2 follows what grabcut found in %s", ", ".join(found))
+        return found
 
     def _follow(
         self, model: Any, frames: tuple[Frame, ...], prompts: dict[str, MaskPrompt], done: Callable[[], object]
@@ -122,6 +160,12 @@ class Sam2Masks:
                 hint="the folder needs config.json and model.safetensors of a sam2.1-hiera checkpoint",
             ) from error
         return model.to(device).eval()
+
+
+def _fetch(name: str, model: str, folder: Path) -> None:
+    revision, config_sha256, model_sha256 = _PINNED[model]
+    files = {"config.json": config_sha256, "model.safetensors": model_sha256}
+    fetch_from_hub(f"facebook/{name}", revision, files, folder / name)
 
 
 def _area(box: tuple[float, float, float, float]) -> float:

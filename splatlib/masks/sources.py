@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Protocol
@@ -12,6 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from splatlib.artifacts import Frame, FrameSet
 from splatlib.errors import MasksError
 from splatlib.files import digest_of, digest_of_path
+from splatlib.masks.faces import MaskFaces
 from splatlib.masks.thumbnails import Picture
 
 _SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"})
@@ -75,8 +77,10 @@ class FolderMasks:
     """A user's pictures, matched by name.
 
     A frame's mask is the picture named like its source (``IMG_7.png`` or ``IMG_7.jpg.png`` for ``IMG_7.jpg``), in the
-    same sub-folder where the folder has such; or, as for a video, like the frame itself (``000001.png``). Raises
-    MasksError if there is no folder or none of its pictures belongs to a frame.
+    same sub-folder where the folder has such; or, as for a video, like the frame itself (``000001.png``). For the faces
+    of a panorama it may be the panorama's own, which is 2:1 and rendered to the faces; of a 360° video it is named like
+    the faces without their names (``000001.png`` for ``000001_front.jpg`` …). Raises MasksError if there is no folder
+    or none of its pictures belongs to a frame.
     """
 
     by_engine = False
@@ -85,6 +89,7 @@ class FolderMasks:
 
     def __init__(self, frames: FrameSet, folder: Path) -> None:
         self._folder = folder.expanduser()
+        self._faces = MaskFaces(frames)
         if not self._folder.is_dir():
             raise MasksError(f"there is no folder of masks at {self._folder}", hint="check the field masks.folder")
         try:
@@ -92,10 +97,10 @@ class FolderMasks:
         except OSError as error:
             raise MasksError(f"{self._folder} cannot be read", why=error.strerror or str(error)) from error
         self._paths = _by_name(self._folder, paths)
-        self._files = {frame.name: self._find(frame, frames.kind == "video") for frame in frames.frames}
+        self._files = {frame.name: self._find(frame) for frame in frames.frames}
         if not any(self._files.values()):
             example = frames.frames[0]
-            stem = example.name if frames.kind == "video" else example.source
+            stem = example.name if example.is_of_video else example.source
             raise MasksError(
                 f"no picture in {self._folder} belongs to a frame",
                 why=f"it holds {len(paths)} pictures" + (f", the first is {paths[0].name}" if paths else ""),
@@ -118,7 +123,9 @@ class FolderMasks:
         if path is None:
             return None
         picture = _opened(path)
-        if abs(picture.width / picture.height / (frame.width / frame.height) - 1) > _MAX_SHAPE_DIFFERENCE:
+        if frame.face is not None and _is_about(picture.width / picture.height, 2.0):
+            return self._faces.render(np.asarray(picture), frame)
+        if not _is_about(picture.width / picture.height, frame.width / frame.height):
             raise MasksError(
                 f"the mask {path.name} does not fit its frame",
                 why=f"it is {picture.width}x{picture.height}, the frame {frame.source} is "
@@ -128,8 +135,9 @@ class FolderMasks:
         # scaled while still grey, then decided: half-covered pixels go to the nearer side
         return np.asarray(picture.resize((frame.width, frame.height), Image.Resampling.BILINEAR))
 
-    def _find(self, frame: Frame, is_video: bool) -> Path | None:
-        for name in ([] if is_video else _spellings(frame.source)) + _spellings(frame.name):
+    def _find(self, frame: Frame) -> Path | None:
+        own_names = [frame.name] if frame.group is None else [frame.name, frame.group]
+        for name in itertools.chain(*map(_spellings, own_names if frame.is_of_video else [frame.source, *own_names])):
             found = self._paths.get(name, [])
             if len(found) == 1:
                 return found[0]
@@ -140,6 +148,18 @@ class FolderMasks:
                     hint="keep one of them, or put masks into sub-folders named like those of the photos",
                 )
         return None
+
+
+def iou_with_alpha(mask: Picture, frames: FrameSet, frame: Frame) -> float:
+    """Intersection over union of a mask [height, width] with the frame's own alpha, opaque from one half on."""
+    opaque = np.asarray(_opened(frames.alpha_path(frame))) > 127
+    union = (mask > 0) | opaque
+    return float(((mask > 0) & opaque).sum() / union.sum()) if union.any() else 1.0
+
+
+def _is_about(shape: float, wanted: float) -> bool:
+    """Of width over height."""
+    return abs(shape / wanted - 1) <= _MAX_SHAPE_DIFFERENCE
 
 
 def _spellings(name: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,11 @@ from splatlib.artifacts import Frame, FrameSet, MaskSet
 from splatlib.config import MasksConfig
 from splatlib.errors import MasksError
 from splatlib.progress import bar, logger
+from splatlib.threads import in_order
 from splatlib.workspace import Workspace
 
 if TYPE_CHECKING:
+    from splatlib.masks.plausibility import Found
     from splatlib.masks.sources import MaskSource
 
 _DEFAULT = MasksConfig()
@@ -44,8 +47,12 @@ def mask_frames(frames: FrameSet, ws: Workspace, config: MasksConfig = _DEFAULT)
     if (masks := stage.reuse()) is not None:
         return masks
     with stage.work() as directory:
-        coverage = _write_masks(source, frames, config, directory)
+        written = _write_masks(
+            source, frames, config, directory, compare=backend != "alpha" and config.keep == "object"
+        )
+        coverage = {name: one.coverage for name, one in written.items()}
         mean_coverage = statistics.mean(coverage.values())
+        ious = [one.iou for one in written.values() if one.iou is not None]
         if mean_coverage < _NEXT_TO_NOTHING:
             raise MasksError(
                 "the masks leave nothing of the frames",
@@ -53,6 +60,10 @@ def mask_frames(frames: FrameSet, ws: Workspace, config: MasksConfig = _DEFAULT)
                 hint=_hint_for_black(config),
             )
         warnings = _warnings(frames, coverage, by_engine=source.by_engine)
+        if source.by_engine:
+            from splatlib.masks.plausibility import doubts
+
+            warnings += doubts(frames, {name: one.found for name, one in written.items()}, config)
         for warning in warnings:
             logger.warning("masks: %s", warning)
         return stage.finish(
@@ -64,6 +75,8 @@ def mask_frames(frames: FrameSet, ws: Workspace, config: MasksConfig = _DEFAULT)
                 warnings=tuple(warnings),
                 # An object that is cut out has nothing around it; what hides a passer-by hides something.
                 outside="transparent" if _cuts_out(backend, source, config) else "ignore",
+                mean_iou=statistics.mean(ious) if ious else None,
+                min_iou=min(ious, default=None),
             )
         )
 
@@ -101,29 +114,42 @@ def _source(backend: str, frames: FrameSet, config: MasksConfig) -> MaskSource:
     return GrabcutMasks(frames, config)
 
 
-def _write_masks(source: MaskSource, frames: FrameSet, config: MasksConfig, directory: Path) -> dict[str, float]:
-    """Write the masks; the share of pixels in use, by the name of the frame."""
+@dataclass(frozen=True)
+class _Written:
+    """A mask on disk: share of pixels in use, what it says of the object, IoU with the frame's alpha or None."""
+
+    coverage: float
+    found: Found
+    iou: float | None
+
+
+def _write_masks(
+    source: MaskSource, frames: FrameSet, config: MasksConfig, directory: Path, *, compare: bool
+) -> dict[str, _Written]:
+    """Write the masks; what was written, by the name of the frame."""
     from PIL import Image
 
     from splatlib.masks.edges import finished
-    from splatlib.masks.thumbnails import in_threads
+    from splatlib.masks.plausibility import found_in
+    from splatlib.masks.sources import iou_with_alpha
 
-    def write(frame: Frame) -> tuple[str, float | None]:
+    def write(frame: Frame) -> tuple[str, _Written | None]:
         grey = source.mask(frame)
         if grey is None:
             return frame.name, None
         mask = finished(grey, config, by_engine=source.by_engine)
         Image.fromarray(mask).save(directory / f"{frame.name}.png", compress_level=1)
-        return frame.name, float((mask > 0).mean())
+        iou = iou_with_alpha(mask, frames, frame) if compare and frame.has_alpha else None
+        return frame.name, _Written(float((mask > 0).mean()), found_in(mask, config), iou)
 
-    coverage: dict[str, float] = {}
+    written: dict[str, _Written] = {}
     with bar(source.passes * len(frames), "masks", unit="frame") as progress:
         source.prepare(progress.update)
-        for name, share in in_threads(write, frames.frames, source.workers):
-            if share is not None:
-                coverage[name] = share
+        for name, one in in_order(write, frames.frames, "masks", source.workers):
+            if one is not None:
+                written[name] = one
             progress.update()
-    return coverage
+    return written
 
 
 def _hint_for_black(config: MasksConfig) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import cv2
 import numpy as np
 
-from splatlib.masks.thumbnails import Map, Picture, in_threads
+from splatlib.artifacts import Frame
+from splatlib.masks.thumbnails import Map, Picture
+from splatlib.threads import in_order
 
 # Grey levels, after contrast is made even: where the neighbour, warped, differs by more, the flow is wrong there.
 _MISMATCH_GREY = 12.0
@@ -15,14 +18,27 @@ _MISMATCH_GREY = 12.0
 _NEIGHBOUR_WEIGHT = 0.75
 
 
+def sequences(frames: Sequence[Frame]) -> list[list[int]]:
+    """Indices of the frames that follow one another: all; of panoramas, those of the same face, for two faces of one
+    panorama show different things at the same moment."""
+    by_face: dict[str | None, list[int]] = {}
+    for index, frame in enumerate(frames):
+        by_face.setdefault(frame.face, []).append(index)
+    return list(by_face.values())
+
+
 def steadied(
-    thumbnails: Sequence[Picture], maps: Sequence[Map], done: Callable[[], object] = lambda: None
+    thumbnails: Sequence[Picture],
+    maps: Sequence[Map],
+    done: Callable[[], object] = lambda: None,
+    follow: Sequence[Sequence[int]] | None = None,
 ) -> list[Map]:
     """Maps [height, width] in 0..1, blended with their neighbours' where those show the same.
 
     Args:
         thumbnails: [height, width, 3] RGB of the frames, in order, each of the size of its map.
         done: called once a frame.
+        follow: indices of frames that follow one another, of ``sequences``; None: all, in order.
 
     A neighbour's weight falls with the difference of colour after warping, so photos that have little in common (or
     another size) do not change one another. Flow: DIS, Kroeger et al., ECCV 2016.
@@ -31,17 +47,23 @@ def steadied(
         np.asarray(cv2.equalizeHist(cv2.cvtColor(thumbnail, cv2.COLOR_RGB2GRAY)), np.uint8) for thumbnail in thumbnails
     ]
 
+    beside: dict[int, list[int]] = {index: [] for index in range(len(maps))}
+    for sequence in follow if follow is not None else [range(len(maps))]:
+        for one, other in itertools.pairwise(sequence):
+            beside[one].append(other)
+            beside[other].append(one)
+
     def blended(index: int) -> Map:
         total, weights = maps[index].copy(), np.ones_like(maps[index])
-        for other in (index - 1, index + 1):
-            if 0 <= other < len(maps) and maps[other].shape == maps[index].shape:
+        for other in beside[index]:
+            if maps[other].shape == maps[index].shape:
                 warped, weight = _carried(greys[index], greys[other], maps[other])
                 total += weight * warped
                 weights += weight
         return total / weights
 
     result = []
-    for blend in in_threads(blended, range(len(maps))):
+    for blend in in_order(blended, range(len(maps)), "masks"):
         result.append(blend)
         done()
     return result

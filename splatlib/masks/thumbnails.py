@@ -1,13 +1,8 @@
-"""Frames and masks in memory: reading, scaling, and several at a time."""
+"""Frames and masks in memory: reading and scaling."""
 
 from __future__ import annotations
 
-import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -18,10 +13,6 @@ from splatlib.errors import MasksError
 
 Picture = npt.NDArray[np.uint8]
 Map = npt.NDArray[np.float32]
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-# Each worker holds a full-size picture.
-_MAX_WORKERS = 8
 
 
 def read_rgb(frames: FrameSet, frame: Frame) -> Picture:
@@ -53,23 +44,3 @@ def scaled(picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """A picture or map at (width, height)."""
     shrinks = size[0] < picture.shape[1] or size[1] < picture.shape[0]
     return cv2.resize(picture, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-
-
-def in_threads(
-    function: Callable[[Item], Result], items: Iterable[Item], workers: int | None = None
-) -> Iterator[Result]:
-    """Results in the order of the items; OpenCV and NumPy release Python's lock. A few items ahead and no more."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = min(workers or cores, _MAX_WORKERS)
-    waiting: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(workers, thread_name_prefix="splatlib-masks") as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) >= 2 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()

@@ -7,6 +7,8 @@ import importlib.util
 import pickle
 import sys
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +17,11 @@ import numpy as np
 from splatlib.artifacts import Frame, FrameSet
 from splatlib.config import MasksConfig
 from splatlib.errors import MasksError, MissingDependencyError
+from splatlib.masks.downloads import fetch_parts
 from splatlib.masks.edges import upsampled
-from splatlib.masks.temporal import steadied
+from splatlib.masks.temporal import sequences, steadied
 from splatlib.masks.thumbnails import Map, Picture, read_rgb, scaled
-from splatlib.masks.weights import checked_digest, weights_path
+from splatlib.masks.weights import Weights, checked_digest, weights_path
 
 if TYPE_CHECKING:
     import torch
@@ -33,6 +36,24 @@ _MODELS = {
     "human": ("U2NET", "u2net_human_seg.pth"),
 }
 _ORIGIN = "https://github.com/nadermx/backgroundremover (folder models; join the parts of the larger ones with cat)"
+# Where backgroundremover downloads from, at one commit. The ids of the parts' contents are those of that commit's tree
+# (git ls-tree d3debf37 models/): nobody states a SHA-256, so that of the joined file is recorded on first use.
+_BASE_URL = "https://github.com/nadermx/backgroundremover/raw/d3debf37934181f9653f98c43f1332af2c2be31b/models"
+_PARTS = {
+    "u2net.pth": {
+        "u2aa": "07a882d675068ecabed40292555dc18488e6a58d",
+        "u2ab": "ca6a24b4b2b44d8022678aafd4935c0b970ebc0c",
+        "u2ac": "42c1d2358efce1be1c15f0854dc8b1ad2ba549a2",
+        "u2ad": "b0b23c022e248750430916f97a427c26a7a44fe1",
+    },
+    "u2netp.pth": {"u2netp.pth": "ff30419aebc6d46ab43cdc492f912ccb33176770"},
+    "u2net_human_seg.pth": {
+        "u2haa": "1fa6a1c1a266857878204b199898b9163ffe571d",
+        "u2hab": "a62a4385b8b8ff0c014be7aa87c266302f9d3f73",
+        "u2hac": "fc202a34a57dbdc669895fa20cda468d5d6ea320",
+        "u2had": "fda860254bf0b556efde29a57e2a8e6ee4ea7732",
+    },
+}
 
 
 class U2NetMasks:
@@ -45,8 +66,8 @@ class U2NetMasks:
         """Raises MissingDependencyError: package or weights are not here; MasksError: wrong checksum."""
         self._frames, self._config = frames, config
         self._class_name, name = _MODELS[config.u2net_model]
-        self._path = weights_path(name, config, _ORIGIN)
         self._networks = _networks()
+        self._path = weights_path(Weights(name, _ORIGIN, partial(_fetch, name)), config)
         self._digest = checked_digest(self._path)
         self.passes = 3 if config.temporal else 2
         self._small: dict[str, tuple[Picture, Map]] = {}
@@ -70,7 +91,7 @@ class U2NetMasks:
             maps.append(_normalised(fused.float().cpu().numpy(), frame))
             done()
         if self._config.temporal:
-            maps = steadied(pictures, maps, done)
+            maps = steadied(pictures, maps, done, sequences(self._frames.frames))
         names = [frame.name for frame in self._frames.frames]
         self._small = dict(zip(names, zip(pictures, maps, strict=True), strict=True))
 
@@ -93,6 +114,10 @@ class U2NetMasks:
                 hint=f"get it again from {_ORIGIN}",
             ) from error
         return network.eval()
+
+
+def _fetch(name: str, folder: Path) -> None:
+    fetch_parts(_BASE_URL, _PARTS[name], folder / name)
 
 
 def _network_input(picture: Picture) -> torch.Tensor:

@@ -42,14 +42,29 @@ def vlad(descriptors_of: Callable[[int], npt.NDArray[np.uint8]], num_frames: int
 
 def look_alikes(vectors: npt.NDArray[np.float32], top: int, but_neighbours_within: int) -> set[tuple[int, int]]:
     """Pairs (i < j) of each frame with the ``top`` that look most like it, neighbours in order left out."""
-    num_frames = len(vectors)
     pairs: set[tuple[int, int]] = set()
-    for index in range(num_frames):
+    for index in range(len(vectors)):
         alike = vectors @ vectors[index]
         alike[max(0, index - but_neighbours_within) : index + but_neighbours_within + 1] = -np.inf
         best = np.argsort(-alike, kind="stable")[:top]
         pairs |= {(min(index, int(j)), max(index, int(j))) for j in best if np.isfinite(alike[j])}
     return pairs
+
+
+def look_alikes_across(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32], top: int) -> set[tuple[int, int]]:
+    """Pairs (i, j) of each frame of either set with the ``top`` of the other set that look most like it.
+
+    Args:
+        one, other: vectors [F, D] and [G, D] of the frames i and j.
+    """
+    alike = one @ other.T
+    of_one, of_other = (
+        np.argsort(-alike, axis=1, kind="stable")[:, :top],
+        np.argsort(-alike, axis=0, kind="stable")[:top],
+    )
+    return {(i, int(j)) for i in range(len(one)) for j in of_one[i]} | {
+        (int(i), j) for j in range(len(other)) for i in of_other[:, j]
+    }
 
 
 def _vocabulary(

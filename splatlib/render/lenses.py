@@ -34,16 +34,23 @@ def require_drawable(cameras: Iterable[Camera], device_kind: str) -> None:
 
 
 def drawn_share(camera: Camera) -> float:
-    """The share of a picture's pixels that the GPU renderer draws; below 1 only of strongly bent lenses.
+    """The share of a picture's pixels that the GPU renderer draws; below 1 only of strongly bent lenses."""
+    pixels = drawn_pixels(camera)
+    return 1.0 if pixels is None else float(pixels.mean())
+
+
+def drawn_pixels(camera: Camera) -> npt.NDArray[np.bool_] | None:
+    """[H, W] where the GPU renderer draws; None where that is everywhere.
 
     Tangential terms, which are small, are left out.
     """
     if camera.distortion is None:
-        return 1.0
+        return None
     columns, rows = np.meshgrid(np.arange(camera.width) + 0.5, np.arange(camera.height) + 0.5)
     distances = np.hypot((columns - camera.cx) / camera.fx, (rows - camera.cy) / camera.fy)
     limit = _radial_limit if camera.distortion.model == "radial_tangential" else _fisheye_limit
-    return float(np.mean(distances < limit(camera, camera.distortion)))
+    drawn = distances < limit(camera, camera.distortion)
+    return None if drawn.all() else drawn
 
 
 def _radial_limit(camera: Camera, lens: Distortion) -> float:

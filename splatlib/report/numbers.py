@@ -86,6 +86,7 @@ def report_document(run: Run) -> dict[str, Any]:
         "schema": SCHEMA,
         "capture": frames.capture,
         "frames": {"total": len(frames.frames) + len(frames.dropped), "kept": len(frames.frames)},
+        "masks": _masks(run.masks),
         "cameras": {
             "registered": len(scene.views),
             "total": scene.num_frames,
@@ -105,6 +106,19 @@ def report_document(run: Run) -> dict[str, Any]:
         "seconds": {**seconds, "total": round(sum(seconds.values()), 3)},
         "cost_usd": None,
         "versions": run.versions,
+    }
+
+
+def _masks(masks: MaskSet | None) -> dict[str, Any] | None:
+    """``mean_iou`` and ``min_iou`` are null where the frames have no alpha channel to compare with."""
+    if masks is None:
+        return None
+    return {
+        "backend": masks.backend,
+        "masks": len(masks.names),
+        "mean_coverage": masks.mean_coverage,
+        "mean_iou": masks.mean_iou,
+        "min_iou": masks.min_iou,
     }
 
 

@@ -120,7 +120,7 @@ def make_sample(
     if (made := _made_before(directory, request)) is not None:
         return made
 
-    camera = _camera(*size)
+    camera = make_camera(*size)
     blurred, duplicates = _flaws(frames)
     cam_from_world = camera_path(frames, duplicates)
     names = [f"IMG_{1001 + index}.jpg" if kind == "photos" else f"frame {index}" for index in range(frames)]
@@ -156,7 +156,8 @@ def _made_before(directory: Path, request: dict[str, object]) -> Sample | None:
         return None
 
 
-def _camera(width: int, height: int) -> Camera:
+def make_camera(width: int, height: int) -> Camera:
+    """The pinhole that all samples are taken with, 62 degrees wide."""
     focal_px = float(width / 2 / np.tan(np.deg2rad(_HFOV_DEG) / 2))
     return Camera(width, height, focal_px, focal_px, width / 2, height / 2)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,12 +70,8 @@ def render_view(
     Returns:
         RGB [H, W, 3], and depth along the optical axis at the pixel centres [H, W] in scene units.
     """
-
-    def rays_through(u_px: FloatArray, v_px: FloatArray) -> FloatArray:
-        x, y = (u_px - camera.cx) / np.float32(camera.fx), (v_px - camera.cy) / np.float32(camera.fy)
-        return np.stack([x, y, np.ones_like(x)])
-
-    return _render(solids, _Eye(rays_through, camera.fx, True, cam_from_world), camera.width, camera.height)
+    eye = _Eye(_pinhole_rays(camera), camera.fx, True, cam_from_world)
+    return _render(solids, eye, camera.width, camera.height)
 
 
 def render_panorama(
@@ -99,6 +95,27 @@ def render_panorama(
         return rays.astype(np.float32)
 
     return _render(solids, _Eye(rays_through, width / (2 * np.pi), False, cam_from_world), width, height)
+
+
+def render_share(
+    solids: tuple[Solid, ...], camera: Camera, cam_from_world: npt.NDArray[np.float64], of: Iterable[int]
+) -> FloatArray:
+    """[H, W] 0…1: how much of each pixel the solids with these indices cover, in quarters."""
+    eye = _Eye(_pinhole_rays(camera), camera.fx, True, cam_from_world)
+    rows, columns = (index.reshape(-1) for index in np.indices((camera.height, camera.width), np.float32))
+    wanted, share = np.isin(np.arange(len(solids)), list(of)), np.zeros(len(rows), np.float32)
+    for dx, dy in _SUB_PIXELS:
+        _, owner = _nearest(solids, eye, eye.rays_through(columns + 0.5 + dx, rows + 0.5 + dy))
+        share += wanted[owner] / len(_SUB_PIXELS)
+    return share.reshape(camera.height, camera.width)
+
+
+def _pinhole_rays(camera: Camera) -> Callable[[FloatArray, FloatArray], FloatArray]:
+    def rays_through(u_px: FloatArray, v_px: FloatArray) -> FloatArray:
+        x, y = (u_px - camera.cx) / np.float32(camera.fx), (v_px - camera.cy) / np.float32(camera.fy)
+        return np.stack([x, y, np.ones_like(x)])
+
+    return rays_through
 
 
 def _render(solids: tuple[Solid, ...], eye: _Eye, width: int, height: int) -> tuple[npt.NDArray[np.uint8], FloatArray]:
@@ -130,14 +147,7 @@ def _cast(
     """At picture points [K]: colours [3, K] in 0…255, depths [K] in lengths of the rays, and the number of the patch
     (solid and face) [K]."""
     rays = eye.rays_through(u_px, v_px)
-    depth = np.full(len(u_px), np.inf, np.float32)
-    owner = np.zeros(len(u_px), np.int32)
-    for index, solid in enumerate(solids):
-        which = eye.may_see(solid, rays)
-        hit = solid.intersect(tuple(eye.origin(solid)), eye.turned(solid, rays[:, which]))
-        nearer = hit < depth[which]
-        depth[which[nearer]] = hit[nearer]
-        owner[which[nearer]] = index
+    depth, owner = _nearest(solids, eye, rays)
     colors = np.zeros((3, len(u_px)), np.float32)
     patch = np.zeros(len(u_px), np.int32)
     for index, solid in enumerate(solids):
@@ -146,6 +156,19 @@ def _cast(
             colors[:, which], face = _shaded(solid, eye, rays[:, which], depth[which])
             patch[which] = 8 * index + face * (solid.kind != "ball")  # a ball's faces meet without an edge
     return colors, depth, patch
+
+
+def _nearest(solids: tuple[Solid, ...], eye: _Eye, rays: FloatArray) -> tuple[FloatArray, npt.NDArray[np.int32]]:
+    """Along rays [3, K] in camera axes: depths [K] in lengths of the rays, and the index of the solid there [K]."""
+    depth = np.full(rays.shape[1], np.inf, np.float32)
+    owner = np.zeros(rays.shape[1], np.int32)
+    for index, solid in enumerate(solids):
+        which = eye.may_see(solid, rays)
+        hit = solid.intersect(tuple(eye.origin(solid)), eye.turned(solid, rays[:, which]))
+        nearer = hit < depth[which]
+        depth[which[nearer]] = hit[nearer]
+        owner[which[nearer]] = index
+    return depth, owner
 
 
 def _shaded(

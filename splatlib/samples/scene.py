@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -139,7 +140,8 @@ _PALETTES = {
 }
 
 # kind, palette, centre (z is set so that the solid stands on what lies below), half extents, yaw in degrees
-_SOLIDS: tuple[tuple[str, str, tuple[float, float, float], tuple[float, float, float], float], ...] = (
+Part = tuple[str, str, tuple[float, float, float], tuple[float, float, float], float]
+_SOLIDS: tuple[Part, ...] = (
     ("box", "brick", (-0.75, 0.55, 0.0), (0.34, 0.34, 0.55), 24),
     ("box", "sea", (0.55, -0.35, 0.0), (0.45, 0.30, 0.22), -17),
     ("column", "leaf", (0.75, 0.70, 0.0), (0.26, 0.26, 0.70), 0),
@@ -150,19 +152,39 @@ _SOLIDS: tuple[tuple[str, str, tuple[float, float, float], tuple[float, float, f
 )
 _GLOSSY = 4
 _ROOM_HALF = np.array([4.2, 4.2, 1.7])
+_FLOOR = 5  # of a room's faces
 
 
 @lru_cache(maxsize=2)
 def build_scene(seed: int = 0) -> tuple[Solid, ...]:
     """The solids, the room last. The seed changes the surfaces, not the shapes."""
     rng = np.random.default_rng(seed)
+    solids = _made(_SOLIDS, rng)
+    solids[_GLOSSY] = replace(solids[_GLOSSY], gloss=0.9)
+    return (*solids, _room(rng, solids))
+
+
+@lru_cache(maxsize=4)
+def build_solids(parts: tuple[Part, ...], seed: int) -> tuple[Solid, ...]:
+    """Solids of one's own, in the order of ``parts``."""
+    return tuple(_made(parts, np.random.default_rng(seed)))
+
+
+def plain_room(solids: Sequence[Solid], floor_rgb: tuple[int, int, int], wall_rgb: tuple[int, int, int]) -> Solid:
+    """A room of one colour with a floor of another; only the solids' shadows lie on it."""
+    size_px = 512
+    colors = [floor_rgb if face == _FLOOR else wall_rgb for face in range(NUM_FACES)]
+    faces = [np.full((size_px, size_px, 3), color, np.float32) for color in colors]
+    return _lit_room(faces, solids, size_px)
+
+
+def _made(parts: Sequence[Part], rng: np.random.Generator) -> list[Solid]:
     solids = []
-    for index, (kind, palette_name, center, half, yaw_deg) in enumerate(_SOLIDS):
+    for kind, palette_name, center, half, yaw_deg in parts:
         atlas = _painted(rng, kind, np.array(half), palette_name, size_px=256, detail_m=0.045)
         lifted = np.array([center[0], center[1], center[2] + half[2]])
-        gloss = 0.9 if index == _GLOSSY else 0.0
-        solids.append(Solid(kind, lifted, np.deg2rad(yaw_deg), np.array(half), atlas, gloss))
-    return (*solids, _room(rng, solids))
+        solids.append(Solid(kind, lifted, np.deg2rad(yaw_deg), np.array(half), atlas))
+    return solids
 
 
 def _painted(
@@ -189,14 +211,19 @@ def _face_extent(kind: str, half: npt.NDArray[np.float64], face: int) -> tuple[f
     return float(2 * half[(axis + 1) % 3]), float(2 * half[(axis + 2) % 3])
 
 
-def _room(rng: np.random.Generator, solids: list[Solid]) -> Solid:
-    """Four walls, a ceiling, and a floor with the solids' shadows painted in, soft as under a wide lamp."""
-    size_px, floor = 768, 5
+def _room(rng: np.random.Generator, solids: Sequence[Solid]) -> Solid:
+    """Four walls, a ceiling, and a floor."""
+    size_px = 768
     walls = ["sand", "slate", "stone", "sea", "stone", "stone"]
     faces = []
     for face, palette_name in enumerate(walls):
         palette = np.array(_PALETTES[palette_name], np.float32) * 0.62 + 70  # paler than the solids before them
         faces.append(painted_face(rng, size_px, _face_extent("room", _ROOM_HALF, face), palette, detail_m=0.11))
+    return _lit_room(faces, solids, size_px)
+
+
+def _lit_room(faces: Sequence[FloatArray], solids: Sequence[Solid], size_px: int) -> Solid:
+    """A room of these faces, the solids' shadows painted into its floor, soft as under a wide lamp."""
     along = (np.arange(512, dtype=np.float32) + 0.5) / 512 * 2 - 1
     x, y = np.meshgrid(along * _ROOM_HALF[0], along * _ROOM_HALF[1])
     light = np.ones((512, 512), np.float32)
@@ -206,6 +233,8 @@ def _room(rng: np.random.Generator, solids: list[Solid]) -> Solid:
         hit = solid.intersect((*origin, -solid.center[2]), tuple(own @ LIGHT_FROM_SURFACE))
         light[np.isfinite(hit)] = 1 - _SHADOW
     soft = cv2.resize(cv2.GaussianBlur(light, (0, 0), 3.0), (size_px, size_px), interpolation=cv2.INTER_LINEAR)
-    faces[floor] = (faces[floor] * soft[..., None]).astype(np.uint8)
-    atlas = Atlas.from_faces(faces, texel_m=2 * float(_ROOM_HALF[0]) / size_px)
+    shaded = [
+        (face * soft[..., None] if index == _FLOOR else face).astype(np.uint8) for index, face in enumerate(faces)
+    ]
+    atlas = Atlas.from_faces(shaded, texel_m=2 * float(_ROOM_HALF[0]) / size_px)
     return Solid("room", np.array([0, 0, _ROOM_HALF[2]]), 0.0, _ROOM_HALF, atlas)

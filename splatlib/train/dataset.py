@@ -15,13 +15,16 @@ from torch import Tensor
 from splatlib.artifacts import Camera, SparseScene, View
 from splatlib.errors import TrainingError
 from splatlib.progress import bar
-from splatlib.render.cpu.threads import available_cpus
+from splatlib.render.lenses import drawn_pixels
 from splatlib.render.protocol import Renderer
+from splatlib.threads import available_cpus
 from splatlib.train.checks import require_sound_cameras
 from splatlib.train.pictures import PictureStore, create_store
 
 # A pixel that is partly outside the mask would teach a mixture: it counts neither as inside nor as outside.
 WHOLE, EMPTY = 250, 5
+# Of a pixel that counts as neither: what no renderer draws says nothing about the scene.
+_NEITHER = 128
 
 
 @dataclass(frozen=True)
@@ -105,16 +108,20 @@ class ViewPyramid:
         descending = sorted(set(long_sides_px), reverse=True)
         self.levels: dict[int, Level] = {}
         poses = renderer.place(np.array([view.cam_from_world for view in views]).reshape(-1, 4, 4))
-        stores = {}
+        stores, drawn = {}, {}
         for px in descending:
             cameras = [camera_at(scene.camera(view), px) for view in views]
+            drawn[px] = {camera: drawn_pixels(camera) for camera in set(cameras)}
             sizes = [(camera.width, camera.height) for camera in cameras]
-            stores[px] = create_store(sizes, [view.has_mask for view in views], renderer.device)
+            masked = [
+                view.has_mask or drawn[px][camera] is not None for view, camera in zip(views, cameras, strict=True)
+            ]
+            stores[px] = create_store(sizes, masked, renderer.device)
             self.levels[px] = Level([view.name for view in views], cameras, poses, stores[px])
 
         def load(index: int) -> None:
             for px, picture, mask in scaled_pictures(scene, views[index], descending):
-                stores[px].put(index, picture, mask)
+                stores[px].put(index, picture, _where_drawn(mask, drawn[px][self.levels[px].cameras[index]]))
 
         with ThreadPoolExecutor(available_cpus()) as executor, bar(len(views), "pictures", "img") as progress:
             for _ in executor.map(load, range(len(views))):
@@ -145,6 +152,13 @@ def scaled_pictures(
             mask = None if mask is None else cv2.resize(mask, size, interpolation=cv2.INTER_AREA)
         levels.append((px, image, mask))
     return levels
+
+
+def _where_drawn(mask: np.ndarray | None, drawn: np.ndarray | None) -> np.ndarray | None:
+    """The mask [H, W] with the pixels that no renderer draws left out."""
+    if drawn is None:
+        return mask
+    return np.where(drawn, 255 if mask is None else mask, _NEITHER).astype(np.uint8)
 
 
 def _read(path: Path, flags: int, camera: Camera) -> np.ndarray:

@@ -56,6 +56,8 @@ def describe(artifact: Artifact) -> str:
             line = f"FrameSet: {len(artifact)} frames ({size}) of {artifact.capture}, {len(artifact.dropped)} dropped"
         case MaskSet():
             line = f"MaskSet: {len(artifact.names)} masks ({artifact.backend}), {artifact.mean_coverage:.0%} in use"
+            if artifact.mean_iou is not None:
+                line += f", IoU with the alpha channel {artifact.mean_iou:.3f} (worst {artifact.min_iou:.3f})"
         case CaptureCheck():
             places, doubtful, lost = (len(artifact.with_outlook(word)) for word in ("places", "doubtful", "lost"))
             line = (

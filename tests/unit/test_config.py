@@ -55,7 +55,7 @@ train_settings = st.fixed_dictionaries(
 )
 jobs = st.builds(
     Job,
-    capture=st.text(min_size=1),
+    capture=st.text(min_size=1) | st.lists(st.text(min_size=1), min_size=2).map(tuple),
     frames=frames_configs,
     masks=st.none() | st.just(MasksConfig()) | st.builds(MasksConfig, backend=st.just("folder"), folder=st.just("m")),
     train=train_settings.map(TrainConfig.from_dict),
@@ -191,8 +191,11 @@ def test_an_unknown_field_lists_the_known_ones() -> None:
         ("{", "Job is not valid JSON"),
         ("[]", "Job wants an object, got list"),
         ("{}", "capture: missing"),
-        ('{"capture": ""}', "capture: String should have at least 1 character"),
-        ('{"capture": 7}', "capture: Input should be a valid string, got 7"),
+        ('{"capture": ""}', "capture: the path of a source is empty"),
+        ('{"capture": []}', "capture: the list of sources is empty"),
+        ('{"capture": ["a.mov", ""]}', "capture: the path of a source is empty"),
+        ('{"capture": 7}', "capture: a path, or a list of paths, is wanted, got 7"),
+        ('{"capture": ["a.mov", 7]}', "capture: a path, or a list of paths, is wanted"),
         ('{"capture": "x", "version": 2}', "version: unknown field"),
     ],
 )
@@ -236,3 +239,12 @@ def test_the_schema_refuses_unknown_fields_at_every_level() -> None:
 def test_holding_out_every_view_is_refused_before_anything_runs() -> None:
     with pytest.raises(ConfigError, match="held_out_every 1 would hold out every view"):
         TrainConfig(held_out_every=1)
+
+
+def test_a_list_of_one_source_is_that_source() -> None:
+    job = Job.from_dict({"capture": ["a.mov"]})
+    assert job == Job(capture="a.mov") and job.sources == ("a.mov",)
+    several = Job.from_dict({"capture": ["a.mov", "photos"]})
+    assert several.capture == several.sources == ("a.mov", "photos")
+    assert several.with_overrides(["capture=b.mov"]).sources == ("b.mov",)
+    assert several.with_overrides(['capture=["b.mov", "c.mov"]']).sources == ("b.mov", "c.mov")

@@ -13,6 +13,7 @@ from splatlib.capture import extract_frames
 from splatlib.config import FramesConfig, MasksConfig
 from splatlib.errors import MasksError
 from splatlib.masks import mask_frames
+from splatlib.samples.panorama import PanoramaSample, make_panoramas
 from splatlib.workspace import Workspace
 from tests.unit.capture.media import HEIGHT, WIDTH, scene, scenes, write_photos, write_video
 
@@ -162,6 +163,7 @@ def test_everything_but(tmp_path, ws, frames):
     config = folder_of_masks(tmp_path / "masks", ["IMG_1.png"]).model_copy(update={"keep": "everything_but"})
     masks = mask_frames(frames, ws, config)
     assert np.array_equal(read(masks, "000001.jpg"), 255 - box())
+    assert masks.outside == "ignore", "what is left out hides something"
 
 
 def test_everything_but_of_white_masks_leaves_nothing(tmp_path, ws, frames):
@@ -222,6 +224,35 @@ def test_masks_are_made_again_when_they_change(tmp_path, ws, frames):
     second = mask_frames(frames, ws, config)
     assert second.digest != first.digest
     assert second.mean_coverage == pytest.approx(1 - BOX_SHARE)
+
+
+@pytest.fixture(scope="module")
+def panoramas(tmp_path_factory: pytest.TempPathFactory) -> PanoramaSample:
+    return make_panoramas(tmp_path_factory.mktemp("panoramas") / "walk", num_panoramas=4, width=512)
+
+
+@pytest.mark.parametrize("scale, max_side_px", [(1, 1600), (2, 1600), (1, 64)])
+def test_masks_of_panoramas_are_rendered_to_their_faces_as_the_pictures_are(
+    tmp_path, ws, panoramas, scale, max_side_px
+):
+    """A mask that is the panorama's own red shows in each face where that face is red."""
+    frames = extract_frames(panoramas.path, ws, FramesConfig(max_long_side_px=max_side_px))
+    (tmp_path / "masks").mkdir()
+    for name in panoramas.names:
+        red = Image.open(panoramas.path / name).convert("RGB").getchannel("R")
+        red.resize((red.width * scale, red.height * scale)).save(tmp_path / "masks" / f"{Path(name).stem}.png")
+    masks = mask_frames(frames, ws, MasksConfig(backend="folder", folder=str(tmp_path / "masks")))
+    assert masks.names == tuple(frame.name for frame in frames.frames) and len(masks.names) > len(panoramas.names)
+    for frame in frames.frames:
+        red = np.asarray(Image.open(frames.image_path(frame)).convert("RGB").getchannel("R")).astype(int)
+        certain = abs(red - 127.5) > 20  # JPEG, and the pictures' sharper interpolation
+        assert (((read(masks, frame.name) > 0) == (red > 127.5)) | ~certain).mean() > 0.995, frame.name
+
+
+def test_a_panorama_s_mask_of_a_wrong_shape_is_refused(tmp_path, ws, panoramas):
+    frames = extract_frames(panoramas.path, ws)
+    config = folder_of_masks(tmp_path / "masks", [f"{Path(panoramas.names[0]).stem}.png"])  # 4:3
+    assert "does not fit its frame" in message(frames, ws, config)
 
 
 @pytest.mark.captures

@@ -64,3 +64,17 @@ def test_results_go_beside_their_like(tmp_path: Path) -> None:
     (tmp_path / "photos.v2").mkdir()
     assert default_out(tmp_path / "photos.v2") == Path("runs/photos.v2")
     assert default_out("films/bench.mov") == Path("runs/bench")
+
+
+@pytest.mark.parametrize("several", [["a.mov", "photos"], ("a.mov", "photos"), '["a.mov", "photos"]'])
+def test_several_sources_come_as_list_or_text(several: list[str] | str) -> None:
+    assert job_from_parameters(several) == Job(capture=("a.mov", "photos"))
+    assert job_from_parameters("[draft].mov").sources == ("[draft].mov",)
+    with pytest.raises(ConfigError, match="list of sources is empty"):
+        job_from_parameters("[]")
+
+
+def test_names_of_results() -> None:
+    assert default_out("clips/bench.mov") == default_out(["bench.mov"]) == Path("runs/bench")
+    assert default_out(["bench.mov", "b.mov", "photos"]) == Path("runs/bench-and-2-more")
+    assert default_out("s3://bucket/in/walk.zip") == default_out("s3://bucket/in/walk/") == Path("runs/walk")

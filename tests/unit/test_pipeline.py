@@ -8,7 +8,7 @@ import pytest
 
 from splatlib.config import CamerasConfig, Job, MasksConfig, TrainConfig
 from splatlib.errors import CamerasError
-from splatlib.pipeline import Reconstruction, reconstruct
+from splatlib.pipeline import Reconstruction, _with_absolute_paths, reconstruct
 from splatlib.workspace import Workspace
 from tests.fakes import FakeStages, fake_exports, fake_frames, fake_masks, fake_scene, fake_splat
 
@@ -107,6 +107,32 @@ def test_a_job_resumes_from_another_folder(
     fake_stages.worked.clear()
     reconstruct(saved, tmp_path / "ws")
     assert fake_stages.worked == ["report"]
+
+
+def test_a_list_of_sources_is_saved_with_full_paths(
+    fake_stages: FakeStages, capture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(capture.parent)
+    other = capture.with_name("other.mov")
+    other.write_text("more pictures")
+    reconstruct(Job(capture=(capture.name, "other.mov")), tmp_path / "ws")
+    assert Workspace(tmp_path / "ws").load_job().sources == (str(capture), str(other))
+
+
+def test_what_lies_in_s3_or_in_the_capture_is_no_path() -> None:
+    job = Job.from_dict({"capture": ["s3://bucket/a b/", "x.mov"], "cameras": {"priors": "capture"}})
+    absolute = _with_absolute_paths(job)
+    assert absolute.sources == ("s3://bucket/a b/", str(Path("x.mov").absolute()))
+    assert absolute.cameras.priors == "capture"
+
+
+@pytest.mark.parametrize("weights", ["download", "s3://bucket/weights"])
+def test_weights_that_are_no_folder_stay_as_they_are(
+    weights: str, fake_stages: FakeStages, capture: Path, tmp_path: Path
+) -> None:
+    reconstruct(Job(capture=str(capture), masks=MasksConfig(backend="u2net", weights=weights)), tmp_path / "ws")
+    masks = Workspace(tmp_path / "ws").load_job().masks
+    assert masks and masks.weights == weights
 
 
 def test_a_result_shows_itself(tmp_path: Path) -> None:

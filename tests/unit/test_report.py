@@ -11,8 +11,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from splatlib.artifacts import ARTIFACT_FILE, FrameSet, SparseScene, Splat
+from splatlib.artifacts import ARTIFACT_FILE, FrameSet, MaskSet, SparseScene, Splat
+from splatlib.config import MasksConfig
 from splatlib.errors import ArtifactError, WorkspaceError
 from splatlib.export import export_splat
 from splatlib.report import write_report
@@ -26,6 +28,7 @@ CONTRACT = {
     "schema": int,
     "capture": str,
     "frames": {"total": int, "kept": int},
+    "masks": type(None),
     "cameras": {"registered": int, "total": int, "points": int, "mean_reprojection_error_px": float},
     "train": {
         **{"backend": str, "device": str, "steps": int, "num_gaussians": int},
@@ -178,6 +181,25 @@ def test_no_held_out_views_is_said(ws: Workspace) -> None:
     write_report(ws)
     assert "No views were held out" in page_of(ws).text
     assert json.loads(ws.report_json_path.read_text())["train"]["psnr_db"] is None
+
+
+def test_masks_are_compared_with_an_alpha_channel_that_was_not_used(ws: Workspace) -> None:
+    (frame, *_), scene = ws.frames.frames if ws.frames else (), ws.scene
+    assert scene is not None
+    stage = ws.stage(MaskSet, MasksConfig(backend="grabcut"), inputs={})
+    with stage.work() as directory:
+        Image.new("L", (frame.width, frame.height), 255).save(directory / f"{frame.name}.png")
+        made = MaskSet(directory=directory, backend="grabcut", names=(frame.name,), mean_coverage=1.0)
+        masks = stage.finish(replace(made, mean_iou=0.8767, min_iou=0.75))
+    path = scene.directory / ARTIFACT_FILE
+    document = json.loads(path.read_text())
+    document["inputs"]["masks"] = masks.digest
+    path.write_text(json.dumps(document))
+    write_report(ws)
+    assert json.loads(ws.report_json_path.read_text())["masks"] == {
+        **{"backend": "grabcut", "masks": 1, "mean_coverage": 1.0, "mean_iou": 0.8767, "min_iou": 0.75}
+    }
+    assert "IoU 0.877 on average, 0.750 in the worst frame" in page_of(ws).text
 
 
 def test_exports_of_another_run_are_not_claimed(ws: Workspace, sample_photos: Sample) -> None:

@@ -2,7 +2,9 @@
 
 Frames are renamed when they are extracted, so priors are found by the file name that a frame had in the capture
 (``Frame.source``), of a video by the frame's own name. A prior's path may be longer or shorter than the frame's, and
-its suffix another one or none: the one that shares most of the path is taken.
+its suffix another one or none: the one that shares most of the path is taken. Where an app recorded the poses of a
+video, the number of a frame in the video says which is its own. A panorama has one pose, of its rig
+(it looks at the panorama's middle); its faces share it. Panoramas of a video go by their number, ``000001``.
 """
 
 from __future__ import annotations
@@ -14,14 +16,18 @@ import numpy as np
 
 from splatlib.artifacts import Frame, FrameSet
 from splatlib.cameras._pycolmap import pycolmap
-from splatlib.cameras.priors.intrinsics import colmap_camera
-from splatlib.cameras.priors.poses import FloatArray, PosePriors
+from splatlib.cameras.priors.intrinsics import PANORAMA, colmap_camera
+from splatlib.cameras.priors.poses import Convention, FloatArray, PosePriors, inverted
+from splatlib.cameras.rigs import rotation_of_face
 from splatlib.errors import CamerasError
+from splatlib.matching.order import moments
 
 _SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".heic", ".heif", ".avif", ".exr"})
 _NAMED = 3
 # Focal lengths, principal points and coefficients this near are of one lens: what is left over from a file's digits.
 _SAME_LENS = 1e-4
+# Of the distance from the origin: places nearer to one another are the same but for rounding.
+_ONE_PLACE = 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,15 +38,21 @@ class FramePriors:
         priors: as read.
         frames: [M] indices into ``FrameSet.frames``, ascending.
         rows: [M] indices into the priors' arrays.
-        cam_from_world: [M, 4, 4] read by the stated convention.
+        moments: [M] numbers; frames that were taken at one moment from one place share one.
+        faces: [M] whether the frame is a panorama's face.
+        cam_from_rig: [M, 4, 4] of a panorama's faces, else the identity.
+        cam_from_world: [M, 4, 4] read by the stated convention, or better ones found since.
         cameras: their lenses for the frames' size, COLMAP's ids counting from 1; empty where the file has none.
-        camera_ids: [M] into ``cameras``.
+        camera_ids: [M] into ``cameras``; 0 for the faces of panoramas, whose lenses need no telling.
         notes: what a reader of the result should know, in plain sentences.
     """
 
     priors: PosePriors
     frames: tuple[int, ...]
     rows: tuple[int, ...]
+    moments: tuple[int, ...]
+    faces: tuple[bool, ...]
+    cam_from_rig: FloatArray
     cam_from_world: FloatArray
     cameras: tuple[pycolmap.Camera, ...]
     camera_ids: tuple[int, ...]
@@ -49,6 +61,15 @@ class FramePriors:
     def __len__(self) -> int:
         return len(self.frames)
 
+    @property
+    def lenses_known(self) -> bool:
+        """The file has intrinsics, or all frames are faces of panoramas."""
+        return bool(self.cameras) or all(self.faces)
+
+    def read_as(self, convention: Convention | None = None) -> FloatArray:
+        """[M, 4, 4] cam_from_world of the frames, read by a convention; without one by the file's own."""
+        return self.cam_from_rig @ self.priors.cam_from_world(convention)[list(self.rows)]
+
 
 def priors_of_frames(priors: PosePriors, frames: FrameSet) -> FramePriors:
     """Match priors to frames by name.
@@ -56,30 +77,29 @@ def priors_of_frames(priors: PosePriors, frames: FrameSet) -> FramePriors:
     Raises:
         CamerasError: no frame has a prior, one could have several, several share one, or intrinsics do not fit.
     """
-    by_stem: dict[str, list[int]] = {}
-    for row, name in enumerate(priors.names):
-        by_stem.setdefault(_stem(name), []).append(row)
-    rows: dict[int, int] = {}
-    for index, frame in enumerate(frames.frames):
-        row = _row_of(frame.source if frames.kind == "photos" else frame.name, by_stem, priors)
-        if row is not None:
-            rows[index] = row
+    rows = (
+        _rows_by_number(priors, frames) if priors.numbers and frames.kind == "video" else _rows_by_name(priors, frames)
+    )
     if not rows:
         example = frames.frames[0]
         raise CamerasError(
             f"none of the {len(priors.names)} poses in {priors.origin} belongs to a frame",
-            why=f"poses are of pictures like {priors.names[0]}, frames like"
-            f" {example.source if frames.kind == 'photos' else example.name}",
+            why=f"poses are of pictures like {priors.names[0]}, frames like {_name_of(example)}",
             hint="poses and pictures are matched by file name",
         )
     _refuse_sharing(rows, priors, frames)
+    _refuse_one_place(rows, priors)
     cameras, camera_ids = _cameras(rows, priors, frames)
-    chosen = tuple(rows.values())
+    moment_of = {index: number for number, moment in enumerate(moments(frames)) for index in moment}
+    cam_from_rig = _cam_from_rig(rows, frames)
     return FramePriors(
         priors=priors,
         frames=tuple(rows),
-        rows=chosen,
-        cam_from_world=priors.cam_from_world()[list(chosen)],
+        rows=tuple(rows.values()),
+        moments=tuple(moment_of[index] for index in rows),
+        faces=tuple(frames.frames[index].group is not None for index in rows),
+        cam_from_rig=cam_from_rig,
+        cam_from_world=cam_from_rig @ priors.cam_from_world()[list(rows.values())],
         cameras=cameras,
         camera_ids=camera_ids,
         notes=(*priors.notes, *_notes(rows, priors, frames)),
@@ -97,12 +117,42 @@ def write_lenses(database_path: Path, found: FramePriors) -> None:
             rig.add_ref_sensor(pycolmap.sensor_t(pycolmap.SensorType.CAMERA, own_id))
             database.write_rig(rig, use_rig_id=True)
         for index, camera_id in zip(found.frames, found.camera_ids, strict=True):
+            if not camera_id:
+                continue
             image = database.read_image(index + 1)
             image.camera_id = id_in_database[camera_id]
             moment = pycolmap.Frame(frame_id=index + 1, rig_id=id_in_database[camera_id])
             moment.add_data_id(image.data_id)
             database.update_frame(moment)  # first: COLMAP compares the image with it
             database.update_image(image)
+
+
+def _rows_by_number(priors: PosePriors, frames: FrameSet) -> dict[int, int]:
+    row_of = {number: row for row, number in enumerate(priors.numbers)}
+    numbers = {index: frame.source_index for index, frame in enumerate(frames.frames)}
+    return {index: row_of[number] for index, number in numbers.items() if number in row_of}
+
+
+def _rows_by_name(priors: PosePriors, frames: FrameSet) -> dict[int, int]:
+    by_stem: dict[str, list[int]] = {}
+    for row, name in enumerate(priors.names):
+        by_stem.setdefault(_stem(name), []).append(row)
+    found = {index: _row_of(_name_of(frame), by_stem, priors) for index, frame in enumerate(frames.frames)}
+    return {index: row for index, row in found.items() if row is not None}
+
+
+def _name_of(frame: Frame) -> str:
+    return frame.group or frame.name if frame.is_of_video else frame.source
+
+
+def _cam_from_rig(rows: dict[int, int], frames: FrameSet) -> FloatArray:
+    result = np.tile(np.eye(4), (len(rows), 1, 1))
+    rotation_of = {face.name: rotation_of_face(face).matrix() for face in frames.faces}
+    for place, index in enumerate(rows):
+        face = frames.frames[index].face
+        if face is not None:
+            result[place, :3, :3] = rotation_of[face]
+    return result
 
 
 def _row_of(source: str, by_stem: dict[str, list[int]], priors: PosePriors) -> int | None:
@@ -141,22 +191,37 @@ def _refuse_sharing(rows: dict[int, int], priors: PosePriors, frames: FrameSet) 
     frame_of: dict[int, Frame] = {}
     for index, row in rows.items():
         frame = frames.frames[index]
-        if row in frame_of:
+        other = frame_of.get(row)
+        if other is not None and (frame.group is None or frame.group != other.group):
             raise CamerasError(
                 f"the pose of {priors.names[row]} could be that of two frames",
-                why=f"{frame_of[row].source} and {frame.source}",
+                why=f"{other.source} and {frame.source}",
                 hint="name the poses with the folders and suffixes of the pictures",
             )
         frame_of[row] = frame
 
 
+def _refuse_one_place(rows: dict[int, int], priors: PosePriors) -> None:
+    matrices = priors.matrices if priors.convention.direction == "camera_to_world" else inverted(priors.matrices)
+    places = matrices[sorted(set(rows.values())), :3, 3]
+    extent = float(np.ptp(places, axis=0).max())
+    if len(places) > 1 and extent <= _ONE_PLACE * max(1.0, float(np.abs(places).max())):
+        raise CamerasError(
+            f"all {len(places)} poses in {priors.origin} are at one place",
+            why="without a way between the pictures nothing can be measured in them",
+            hint="check that the translations were written, or leave priors out",
+        )
+
+
 def _cameras(
     rows: dict[int, int], priors: PosePriors, frames: FrameSet
 ) -> tuple[tuple[pycolmap.Camera, ...], tuple[int, ...]]:
-    lenses = [priors.lenses[row] for row in rows.values()]
-    missing = [priors.names[row] for row, lens in zip(rows.values(), lenses, strict=True) if lens is None]
+    """Lenses of photos; those of panoramas' faces follow from how they were rendered."""
+    photos = {index: row for index, row in rows.items() if frames.frames[index].group is None}
+    lenses = [priors.lenses[row] for row in photos.values()]
+    missing = [priors.names[row] for row, lens in zip(photos.values(), lenses, strict=True) if lens is None]
     if len(missing) == len(lenses):
-        return (), (0,) * len(lenses)
+        return (), (0,) * len(rows)
     if missing:
         raise CamerasError(
             f"{len(missing)} of {len(lenses)} poses in {priors.origin} have no intrinsics, the others have",
@@ -164,15 +229,21 @@ def _cameras(
             hint="give all of them intrinsics, or none",
         )
     cameras: list[pycolmap.Camera] = []
-    camera_ids = []
-    for index, lens in zip(rows, lenses, strict=True):
+    id_of: dict[int, int] = {}
+    for index, lens in zip(photos, lenses, strict=True):
         assert lens is not None
+        if lens.model == PANORAMA:
+            raise CamerasError(
+                f"the camera_model {PANORAMA} in {priors.origin} is of panoramas",
+                why=f"{frames.frames[index].source} is none",
+                hint="set frames.projection=equirectangular, or correct the camera_model",
+            )
         camera = colmap_camera(lens, frames.frames[index], len(cameras) + 1)
         same = next((other for other in cameras if _same(camera, other)), None)
         if same is None:
             cameras.append(camera)
-        camera_ids.append((same or camera).camera_id)
-    return tuple(cameras), tuple(camera_ids)
+        id_of[index] = (same or camera).camera_id
+    return tuple(cameras), tuple(id_of.get(index, 0) for index in rows)
 
 
 def _same(a: pycolmap.Camera, b: pycolmap.Camera) -> bool:

@@ -14,6 +14,8 @@ from splatlib.errors import CamerasError
 
 _PERSPECTIVE = ("OPENCV", "PINHOLE", "SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL", "FULL_OPENCV", "PERSPECTIVE")
 _FISHEYE = ("OPENCV_FISHEYE", "FISHEYE")
+# COLMAP's and nerfstudio's name; a panorama's faces have lenses of their own.
+PANORAMA = "EQUIRECTANGULAR"
 _COEFFICIENTS = ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2")
 # Of the proportions of a picture: rounding of scaled sizes stays below it, a crop or a quarter turn does not.
 _MAX_SHAPE_DIFFERENCE = 0.02
@@ -28,11 +30,17 @@ def lens_of(path: Path, fields: Mapping[str, Any]) -> Lens | None:
     model = str(fields.get("camera_model", "OPENCV")).upper()
     if fields.get("is_fisheye") is True:
         model = "OPENCV_FISHEYE"
+    if model == PANORAMA:
+        return Lens(PANORAMA, ())
     if model not in (*_PERSPECTIVE, *_FISHEYE):
         raise CamerasError(
             f"the camera_model {model} in {path.name} is unknown",
             hint=f"one of {', '.join((*_PERSPECTIVE, *_FISHEYE))}",
         )
+    return _lens_of_photo(path, fields, model)
+
+
+def _lens_of_photo(path: Path, fields: Mapping[str, Any], model: str) -> Lens | None:
     width, height = (_number(path, fields, *keys) for keys in (("w", "width"), ("h", "height")))
     cx, cy = (_number(path, fields, key) for key in ("cx", "cy"))
     # without a size, the principal point tells of it

@@ -95,6 +95,7 @@ class PosePriors:
         swapped_matrices: [N, 4, 4] with quaternions read in the other order; None where the file has matrices.
         digest: of the file's content.
         notes: what was mended, in plain sentences.
+        numbers: of the frames of the video that was recorded with the poses, from 0; empty: unknown.
     """
 
     origin: str
@@ -105,6 +106,7 @@ class PosePriors:
     digest: str
     swapped_matrices: FloatArray | None = None
     notes: tuple[str, ...] = ()
+    numbers: tuple[int, ...] = ()
 
     def cam_from_world(self, convention: Convention | None = None) -> FloatArray:
         """[N, 4, 4] with OpenCV's camera axes, read by a convention; without one by the file's own."""

@@ -2,8 +2,9 @@
 
 - ``trust``: the poses are taken as they are. Features, matches along epipolar lines between frames that can see the
   same things, triangulation. Intrinsics that the file lacks are found by bundle adjustment with fixed poses.
-- ``refine``: the poses are where bundle adjustment starts. Pairs are matched and verified as without priors; points are
-  triangulated, all is adjusted, twice. The result is laid back onto the priors' camera centres.
+- ``refine``: the poses are where bundle adjustment starts, and their camera centres are observations in it. Rough ones
+  are adjusted first to a few pairs, matched and verified as without priors. Then matches along epipolar lines, too,
+  triangulation, adjustment, triangulation.
 - ``pairs``: the poses only choose the pairs; mapping starts from nothing, in a world of its own.
 
 ``trust`` and ``refine`` keep the priors' world axes, origin and scale.
@@ -11,6 +12,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +21,18 @@ from splatlib.artifacts import FrameSet, MaskSet
 from splatlib.cameras._pycolmap import colmap_errors_translated, pycolmap
 from splatlib.cameras.features import write_features
 from splatlib.cameras.mapping import Mapped, map_frames
-from splatlib.cameras.pairs import match_pairs
-from splatlib.cameras.priors.epipolar import Agreement, check_convention
+from splatlib.cameras.pairs import Pairs, match_pairs
+from splatlib.cameras.priors.epipolar import Agreement, agreement_of, check_convention
 from splatlib.cameras.priors.frames import FramePriors, write_lenses
-from splatlib.cameras.priors.triangulation import triangulated, triangulated_and_adjusted
-from splatlib.cameras.priors.visibility import pairs_by_pose
+from splatlib.cameras.priors.triangulation import (
+    MAX_ERROR_PX,
+    completed,
+    poses_of,
+    triangulated,
+    triangulated_and_adjusted,
+    write_adjusted_lenses,
+)
+from splatlib.cameras.priors.visibility import pairs_by_pose, usual_depth
 from splatlib.config import CamerasConfig
 from splatlib.progress import logger
 
@@ -31,13 +40,23 @@ from splatlib.progress import logger
 # of fox_540 take 2.4 instead of 4.0 CPU-s.
 _TRUST_FEATURES = 1024
 _TRUST_SIZE = 0.6
-_TRUST_PARTNERS = 8
+# Of the longer side, at least: smaller pictures, such as panoramas' faces, have no features to spare.
+_TRUST_MIN_PX = 288
+# Frames that each is compared with, where its pose is good already, and where matches alone must make it so; of rough
+# poses at first, whose matches RANSAC verifies, at twice the cost.
+_FEW_PARTNERS = 8
 _PARTNERS = 12
+_FIRST_PARTNERS = 4
 # How far from its epipolar line a match may lie, in median distances of the check, within these bounds.
 _BAND = 4.0
 _BAND_PX = (1.0, 8.0)
 # Above it, poses are worth refining.
 _ROUGH_PX = 2.0
+# Rough poses are met with as many median epipolar distances at first, then with a few pixels.
+_FIRST_ERRORS = 4.0
+_SECOND_ERROR_PX = 8.0
+# An error that nobody could measure is taken for this one.
+_UNKNOWN_PX = 20.0
 
 
 def map_with_priors(
@@ -56,25 +75,60 @@ def map_with_priors(
     if agreement.focal_factor != 1.0 and config.priors_mode != "pairs":
         _correct_focal_lengths(database_path, agreement.focal_factor)
     notes = (*found.notes, *_notes(found, agreement, config))
-    image_ids = tuple(index + 1 for index in found.frames)
-    cameras = _cameras_of(image_ids, database_path)
-    pairs = pairs_by_pose(found.cam_from_world, cameras, agreement.depth, _TRUST_PARTNERS if trust else _PARTNERS)
-    logger.info("cameras: comparing %d pairs (by pose)", len(pairs))
+    cameras = _cameras_of(found, database_path)
     if trust:
-        from splatlib.cameras.priors.guided import match_along_lines  # Numba, which nothing else here needs
-
-        low, high = _BAND_PX
-        band_px = high if agreement.error_px is None else min(max(_BAND * agreement.error_px, low), high)
-        match_along_lines(pairs, image_ids, found.cam_from_world, database_path, band_px)
+        pairs = pairs_by_pose(found.cam_from_world, cameras, found.moments, agreement.depth, _FEW_PARTNERS)
+        band_px = _band_px(agreement)
+        _match(pairs, found, database_path, band_px)
         model = triangulated(found, frames, database_path, config, band_px)
         return Mapped(model, "priors", notes=notes)
-    by_frame = [(found.frames[i], found.frames[j]) for i, j in pairs]
-    match_pairs(frames, _with_the_others(by_frame, found, frames), database_path, config)
     if config.priors_mode == "refine":
-        model = triangulated_and_adjusted(found, frames, database_path, config, agreement.error_px)
-        return Mapped(model, "priors", notes=notes)
+        return Mapped(_refined(found, frames, database_path, config, agreement), "priors", notes=notes)
+    pairs = pairs_by_pose(found.cam_from_world, cameras, found.moments, agreement.depth, _PARTNERS)
+    by_frame = _with_the_others([(found.frames[i], found.frames[j]) for i, j in pairs], found, frames)
+    logger.info("cameras: comparing %d pairs (by pose)", len(by_frame))
+    match_pairs(frames, by_frame, database_path, config)
     mapped = map_frames(frames, database_path, config)
     return Mapped(mapped.model, mapped.mapper, mapped.num_elsewhere, (*mapped.notes, *notes))
+
+
+def _refined(
+    found: FramePriors, frames: FrameSet, database_path: Path, config: CamerasConfig, agreement: Agreement
+) -> pycolmap.Reconstruction:
+    cameras = _cameras_of(found, database_path)
+    error_px = _UNKNOWN_PX if agreement.error_px is None else agreement.error_px
+    depth = agreement.depth or usual_depth(found.cam_from_world)
+    # a camera that is off by as much moves what it sees by as much; no prior is taken for better than a pixel
+    sigma = max(error_px, 1.0) / cameras[0].mean_focal_length() * depth
+    band_px, partners = _band_px(agreement), _FEW_PARTNERS
+    if error_px > _ROUGH_PX:
+        few = pairs_by_pose(found.cam_from_world, cameras, found.moments, depth, _FIRST_PARTNERS)
+        logger.info("cameras: adjusting rough poses to %d pairs first", len(few))
+        by_frame = sorted((found.frames[i], found.frames[j]) for i, j in few)
+        match_pairs(frames, by_frame, database_path, config)
+        loose_px = max(MAX_ERROR_PX, _FIRST_ERRORS * error_px)
+        errors_px = (loose_px, min(loose_px, _SECOND_ERROR_PX))
+        model = triangulated_and_adjusted(found, frames, database_path, config, errors_px, sigma)
+        write_adjusted_lenses(model, database_path)
+        found = replace(found, cam_from_world=poses_of(model, found))
+        band_px, partners = _band_px(agreement_of(found, by_frame, database_path)), _PARTNERS
+    pairs = pairs_by_pose(found.cam_from_world, cameras, found.moments, depth, partners)
+    _match(pairs, found, database_path, band_px)
+    model = triangulated_and_adjusted(found, frames, database_path, config, [MAX_ERROR_PX], sigma)
+    return completed(model, frames, database_path, config)
+
+
+def _match(pairs: Pairs, found: FramePriors, database_path: Path, band_px: float) -> None:
+    from splatlib.cameras.priors.guided import match_along_lines  # Numba, which nothing else here needs
+
+    logger.info("cameras: comparing %d pairs (by pose)", len(pairs))
+    image_ids = tuple(index + 1 for index in found.frames)
+    match_along_lines(pairs, image_ids, found.cam_from_world, database_path, band_px)
+
+
+def _band_px(agreement: Agreement) -> float:
+    low, high = _BAND_PX
+    return high if agreement.error_px is None else min(max(_BAND * agreement.error_px, low), high)
 
 
 def _thrifty(config: CamerasConfig, frames: FrameSet) -> CamerasConfig:
@@ -84,7 +138,7 @@ def _thrifty(config: CamerasConfig, frames: FrameSet) -> CamerasConfig:
     )
     # SIFT at half size and SIFT of the halved picture are the same; but the second look that a picture with few
     # features gets is at whole size, which must be the small one here.
-    small = {"upsample_features": True, "max_feature_image_px": int(size_px)}
+    small = {"upsample_features": True, "max_feature_image_px": max(_TRUST_MIN_PX, int(size_px))}
     return config.model_copy(update={**small, "max_features": min(_TRUST_FEATURES, config.max_features)})
 
 
@@ -101,10 +155,10 @@ def _with_the_others(pairs: list[tuple[int, int]], found: FramePriors, frames: F
     return sorted({*pairs, *others})
 
 
-def _cameras_of(image_ids: tuple[int, ...], database_path: Path) -> list[pycolmap.Camera]:
+def _cameras_of(found: FramePriors, database_path: Path) -> list[pycolmap.Camera]:
     with colmap_errors_translated("reading the lenses"), pycolmap.Database.open(database_path) as database:
         cameras = {camera.camera_id: camera for camera in database.read_all_cameras()}
-        return [cameras[database.read_image(image_id).camera_id] for image_id in image_ids]
+        return [cameras[database.read_image(index + 1).camera_id] for index in found.frames]
 
 
 def _correct_focal_lengths(database_path: Path, factor: float) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from splatlib.cameras._pycolmap import pycolmap
@@ -20,12 +22,17 @@ _ANGLE_SPREAD_DEG = 12.0
 
 
 def pairs_by_pose(
-    cam_from_world: FloatArray, cameras: list[pycolmap.Camera], depth: float | None, partners: int
+    cam_from_world: FloatArray,
+    cameras: list[pycolmap.Camera],
+    moments: Sequence[int],
+    depth: float | None,
+    partners: int,
 ) -> Pairs:
     """Each camera with the ``partners`` others that show most of its picture from a somewhat different place.
 
     Args:
         cam_from_world: [M, 4, 4] poses. cameras: [M] lenses.
+        moments: [M] numbers; two of one moment are at one place and never compared.
         depth: of what is usually seen, in the poses' unit; None: as far as the cameras are from their middle.
 
     Returns:
@@ -34,7 +41,7 @@ def pairs_by_pose(
     world_from_cam = inverted(cam_from_world)
     centers = world_from_cam[:, :3, 3]
     if depth is None:
-        depth = float(np.median(np.linalg.norm(centers - centers.mean(axis=0), axis=1))) or 1.0
+        depth = usual_depth(cam_from_world)
     pairs: set[tuple[int, int]] = set()
     rays = {id(camera): _grid_of_rays(camera) for camera in cameras}
     half_sizes = np.array([_half_size(camera) for camera in cameras])
@@ -47,11 +54,17 @@ def pairs_by_pose(
         overlap = (in_front & (projected <= half_sizes[:, None]).all(axis=-1)).mean(axis=1)
         angle_deg = _angles_deg(world[len(world) // 3 : 2 * len(world) // 3].mean(axis=0), centers, index)
         score = overlap * np.exp(-(((angle_deg - _BEST_ANGLE_DEG) / _ANGLE_SPREAD_DEG) ** 2))
-        score[(overlap < _MIN_OVERLAP) | (np.arange(len(score)) == index)] = 0.0
+        score[(overlap < _MIN_OVERLAP) | (np.asarray(moments) == moments[index])] = 0.0
         for other in np.argsort(-score, kind="stable")[:partners]:
             if score[other] > 0:
                 pairs.add((min(index, int(other)), max(index, int(other))))
     return sorted(pairs)
+
+
+def usual_depth(cam_from_world: FloatArray) -> float:
+    """As far as the cameras [M, 4, 4] are from their middle, when nothing is known of what they see."""
+    centers = inverted(cam_from_world)[:, :3, 3]
+    return float(np.median(np.linalg.norm(centers - centers.mean(axis=0), axis=1))) or 1.0
 
 
 def _grid_of_rays(camera: pycolmap.Camera) -> FloatArray:

@@ -2,37 +2,11 @@
 
 from __future__ import annotations
 
-import math
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
-
-def available_cpus() -> int:
-    """Cores by affinity mask and by cgroup quota, whichever is less, at least one.
-
-    ``SPLATLIB_THREADS`` overrides it.
-    """
-    if override := os.environ.get("SPLATLIB_THREADS"):
-        return max(1, int(override))
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cpus, _cgroup_quota_cpus(cpus)))
-
-
-def _cgroup_quota_cpus(otherwise: int) -> int:
-    """cgroup v2's cpu.max or v1's cfs quota, rounded up; ``otherwise`` where there is none."""
-    v2 = Path("/sys/fs/cgroup/cpu.max")
-    v1_quota = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us")
-    v1_period = Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
-    if v2.exists():
-        quota, period = v2.read_text().split()
-    elif v1_quota.exists():
-        quota, period = v1_quota.read_text(), v1_period.read_text()
-    else:
-        return otherwise
-    return otherwise if quota.strip() in ("max", "-1") else math.ceil(int(quota) / int(period))
+from splatlib.threads import available_cpus
 
 
 class ThreadPool:

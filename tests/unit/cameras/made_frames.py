@@ -23,14 +23,27 @@ def frame_set(
         name = f"{index + 1:06d}.png"
         assert cv2.imwrite(str(directory / "images" / name), picture)
         source = sources[index] if sources else f"IMG_{index + 1:04d}.jpg"
-        frames.append(Frame(name, picture.shape[1], picture.shape[0], source, index))
+        frames.append(Frame(name, picture.shape[1], picture.shape[0], source, index, timestamp_s=_time(index, kind)))
     return FrameSet(directory=directory, digest=str(directory), capture="made", kind=kind, frames=tuple(frames))
 
 
 def named_frames(sources: Sequence[str], kind: str = "photos") -> FrameSet:
     """A FrameSet without pictures."""
-    frames = tuple(Frame(f"{index + 1:06d}.jpg", 64, 48, source, index) for index, source in enumerate(sources))
+    frames = tuple(
+        Frame(f"{index + 1:06d}.jpg", 64, 48, source, index, timestamp_s=_time(index, kind))
+        for index, source in enumerate(sources)
+    )
     return FrameSet(directory=Path("nowhere"), capture="made", kind=kind, frames=frames)
+
+
+def _time(index: int, kind: str) -> float | None:
+    return index / 30 if kind == "video" else None
+
+
+def of_sources(frames: FrameSet, labels: Sequence[str]) -> FrameSet:
+    """The same as frames of several sources, in order."""
+    labelled = [replace(frame, source_group=label) for frame, label in zip(frames.frames, labels, strict=True)]
+    return replace(frames, frames=tuple(labelled))
 
 
 def with_focal_px(frames: FrameSet, focals_px: Sequence[float | None]) -> FrameSet:

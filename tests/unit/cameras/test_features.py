@@ -13,7 +13,7 @@ from splatlib.cameras.features import camera_groups, write_features
 from splatlib.config import CamerasConfig
 from splatlib.errors import CamerasError
 from splatlib.matching.descriptors import root_sift
-from tests.unit.cameras.made_frames import frame_set, named_frames, noise, with_focal_px
+from tests.unit.cameras.made_frames import frame_set, named_frames, noise, of_sources, with_focal_px
 
 
 def keypoints_of(database_path: Path, image_id: int) -> np.ndarray:
@@ -33,6 +33,15 @@ def test_frames_share_a_camera_by_size_and_focal_length(tmp_path: Path) -> None:
     assert [cameras[i].has_prior_focal_length for i in (1, 2, 3)] == [True, True, False]
     assert [cameras[i].focal_length for i in (1, 2, 3)] == [300, 300, 1.2 * 240]
     assert (cameras[2].width, cameras[2].height, cameras[2].model_name) == (180, 240, "RADIAL")
+
+
+def test_sources_never_share_a_camera(tmp_path: Path) -> None:
+    """Two phones with pictures of one size have two lenses."""
+    frames = of_sources(frame_set(tmp_path / "frames", [noise(240, 180, n) for n in range(4)]), ["a", "a", "b", "b"])
+    write_features(tmp_path / "database.db", frames, None, CamerasConfig())
+    with pycolmap.Database.open(tmp_path / "database.db") as database:
+        images = sorted(database.read_all_images(), key=lambda image: image.image_id)
+        assert [image.camera_id for image in images] == [1, 1, 2, 2]
 
 
 def test_at_most_max_features_and_those_the_largest(tmp_path: Path) -> None:
@@ -67,6 +76,31 @@ def test_no_feature_lies_where_the_mask_is_black(tmp_path: Path) -> None:
     masked, whole = keypoints_of(tmp_path / "database.db", 1), keypoints_of(tmp_path / "database.db", 2)
     assert len(masked) > 50 and masked[:, 0].min() > 238
     assert whole[:, 0].min() < 100  # a frame without a mask counts whole
+
+
+def test_what_a_mask_hides_has_no_part_in_the_features_beside_it(tmp_path: Path) -> None:
+    """The same wall behind three passers-by: features beside them are the same; those of a cut-out are left alone."""
+    wall, mask = noise(480, 360, 0), np.full((360, 480), 255, np.uint8)
+    mask[80:280, 200:300] = 0
+    pictures = [wall.copy() for _ in range(3)]
+    for seed, picture in enumerate(pictures):
+        picture[mask == 0] = noise(480, 360, 10 + seed)[mask == 0]
+    frames = frame_set(tmp_path / "frames", pictures)
+    names = tuple(frame.name for frame in frames.frames)
+    (tmp_path / "masks").mkdir()
+    for name in names:
+        cv2.imwrite(str(tmp_path / "masks" / f"{name}.png"), mask)
+    masks = MaskSet(directory=tmp_path / "masks", backend="folder", names=names, mean_coverage=0.9)
+    write_features(tmp_path / "ignore.db", frames, masks, CamerasConfig())
+    write_features(tmp_path / "cut.db", frames, replace(masks, outside="transparent"), CamerasConfig())
+
+    def without_a_twin(database: str) -> float:
+        """Share of the first picture's features that the second has not within half a pixel."""
+        one, other = (keypoints_of(tmp_path / database, image_id)[:, :2] for image_id in (1, 2))
+        return float((np.linalg.norm(one[:, None] - other[None], axis=2).min(axis=1) > 0.5).mean())
+
+    assert len(keypoints_of(tmp_path / "ignore.db", 1)) > 300
+    assert without_a_twin("ignore.db") < 0.005 < without_a_twin("cut.db")
 
 
 def test_a_dim_picture_is_looked_at_again(tmp_path: Path) -> None:

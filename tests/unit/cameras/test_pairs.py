@@ -10,7 +10,7 @@ from splatlib.cameras.features import write_features
 from splatlib.config import CamerasConfig
 from splatlib.matching import retrieval
 from splatlib.matching.order import names_count_up
-from tests.unit.cameras.made_frames import frame_set, named_frames, noise
+from tests.unit.cameras.made_frames import frame_set, named_frames, noise, of_sources
 
 
 @pytest.mark.parametrize(
@@ -63,6 +63,38 @@ def test_loop_closure_finds_the_place_seen_before(tmp_path: Path) -> None:
     assert {(0, 10), (1, 11), (2, 12)} <= set(found)
     without = pairs.choose_pairs(frames, tmp_path / "database.db", config.model_copy(update={"loop_closure": False}))
     assert not {(0, 10), (1, 11), (2, 12)} & set(without)
+
+
+def test_sources_have_neighbours_among_their_own_and_look_alikes_among_the_others(tmp_path: Path) -> None:
+    """Two walks past the same ten places, the second backwards: no order tells which frames of them belong together."""
+    places = [noise(240, 180, seed) for seed in range(24)]
+    again = [np.ascontiguousarray(np.roll(place, 7, axis=1)) for place in reversed(places[:20])]
+    labels = ["there.mp4"] * 24 + ["back.mp4"] * 20
+    frames = of_sources(frame_set(tmp_path / "frames", [*places, *again], kind="video"), labels)
+    config = CamerasConfig(sequential_overlap=2, loop_closure=False)
+    assert pairs.choose_method(frames, config) == "sequential + sequential"
+    write_features(tmp_path / "database.db", frames, None, config)
+    found = pairs.choose_pairs(frames, tmp_path / "database.db", config)
+    inside = {(i, j) for i, j in found if labels[i] == labels[j]}
+    assert {j - i for i, j in inside} == {1, 2}
+    across = set(found) - inside
+    assert {(place, 43 - place) for place in range(20)} <= across
+    assert len(across) <= 10 * 44 and found == sorted(set(found))
+
+
+def test_each_source_is_matched_by_what_it_is() -> None:
+    counting = [f"IMG_{index}.jpg" for index in range(30)]
+    frames = of_sources(named_frames([*counting, *["nameless.jpg"] * 30]), ["a"] * 30 + ["b"] * 30)
+    assert pairs.choose_method(frames, CamerasConfig()) == "sequential + retrieval"
+    assert pairs.choose_method(frames, CamerasConfig(matching="exhaustive")) == "exhaustive"
+    few = of_sources(named_frames(counting), ["a"] * 15 + ["b"] * 15)
+    assert pairs.choose_method(few, CamerasConfig()) == "exhaustive"
+
+
+def test_look_alikes_across_are_found_from_either_side() -> None:
+    one, other = np.eye(6, dtype=np.float32)[:4], np.eye(6, dtype=np.float32)[[5, 2, 0]]
+    found = retrieval.look_alikes_across(one, other, top=1)
+    assert {(2, 1), (0, 2)} <= found and {i for i, _ in found} == {0, 1, 2, 3} and {j for _, j in found} == {0, 1, 2}
 
 
 def test_vlad_vectors_are_unit_length_and_repeatable() -> None:

@@ -160,6 +160,29 @@ def test_no_pose_that_belongs_to_a_frame(tmp_path: Path) -> None:
     assert "images/a.jpg" in caught.value.why and "IMG_1.jpg" in caught.value.why
 
 
+def test_more_poses_than_pictures_and_fewer(tmp_path: Path) -> None:
+    priors = read_priors(transforms(tmp_path / "t.json"), CamerasConfig())
+    more = priors_of_frames(priors, photos("b.jpg", "c.jpg"))
+    assert more.rows == (1, 2) and any("1 of 3 poses" in note and "not used" in note for note in more.notes)
+    fewer = priors_of_frames(priors, photos("a.jpg", "b.jpg", "c.jpg", "d.jpg", "e.jpg"))
+    assert fewer.frames == (0, 1, 2) and any("2 of 5 frames have no pose" in note for note in fewer.notes)
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_poses_that_are_all_at_one_place(direction: str, tmp_path: Path) -> None:
+    """Translations of zero, or of one tripod far from the origin: nothing can be triangulated."""
+    entries = []
+    for index, name in enumerate(("a.jpg", "b.jpg", "c.jpg")):
+        world_from_cam = rigid(index)
+        world_from_cam[:3, 3] = (1000.0, -2.0, 3.0)
+        pose = world_from_cam if direction == "camera_to_world" else inverted(world_from_cam)
+        entries.append({"name": name, "matrix": pose.tolist()})
+    path = poses(tmp_path / "p.json", entries, convention="opencv", direction=direction)
+    with pytest.raises(CamerasError, match=r"all 3 poses in .* are at one place") as caught:
+        priors_of_frames(read_priors(path, CamerasConfig()), photos())
+    assert "translations" in caught.value.hint
+
+
 def mirrored() -> Any:
     return (rigid(0) @ np.diag([1.0, 1.0, -1.0, 1.0])).tolist()
 
@@ -234,6 +257,9 @@ def test_quaternions_in_both_orders_and_of_any_length(tmp_path: Path) -> None:
     wrong = read_priors(poses(tmp_path / "r.json", [other], convention="opencv"), CamerasConfig())
     assert wrong.swapped_matrices is not None
     np.testing.assert_allclose(wrong.swapped_matrices[0], pose, atol=1e-9)
+    lost = {**entry, "quaternion": [float("nan"), 0, 0, 0]}
+    with pytest.raises(CamerasError, match="NaN or infinity"):
+        read_priors(poses(tmp_path / "n.json", [lost], convention="opencv"), CamerasConfig())
     zeros = {**entry, "quaternion": [0, 0, 0, 0]}
     with pytest.raises(CamerasError, match="all zeros"):
         read_priors(poses(tmp_path / "z.json", [zeros], convention="opencv"), CamerasConfig())

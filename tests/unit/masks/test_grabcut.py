@@ -15,6 +15,7 @@ from splatlib.errors import ConfigError, MasksError
 from splatlib.masks import mask_frames
 from splatlib.masks.edges import upsampled
 from splatlib.masks.temporal import steadied
+from splatlib.widgets.display import describe
 from splatlib.workspace import Workspace
 from tests.unit.capture.media import write_photos
 from tests.unit.masks.toy import capture, iou, pictures
@@ -95,6 +96,28 @@ def test_a_missing_frame_is_named(tmp_path):
     assert ws.masks is None
 
 
+def test_an_alpha_channel_that_is_not_used_is_compared_with(tmp_path):
+    shown, truths = pictures(4)
+    cut = [np.dstack([picture, truth.astype(np.uint8) * 255]) for picture, truth in zip(shown, truths, strict=True)]
+    ws = Workspace(tmp_path / "workspace")
+    frames = extract_frames(write_photos(tmp_path / "photos", cut, [f"{n}.png" for n in range(4)]), ws)
+    masks = mask_frames(frames, ws, GRABCUT)
+    expected = [iou(mask, truth) for mask, truth in zip(read(masks), truths, strict=True)]
+    assert masks.mean_iou == pytest.approx(np.mean(expected), abs=1e-3) and masks.mean_iou > 0.9
+    assert masks.min_iou == pytest.approx(min(expected), abs=1e-3)
+    assert f"IoU with the alpha channel {masks.mean_iou:.3f}" in describe(masks)
+    assert MaskSet.load(masks.directory) == masks
+    assert mask_frames(frames, ws).mean_iou is None, "the alpha channel itself is the truth"
+    left_out = mask_frames(frames, ws, MasksConfig(backend="grabcut", keep="everything_but"))
+    assert left_out.mean_iou is None, "what is left out need not be what the alpha channel shows"
+
+
+def test_masks_of_older_workspaces_have_no_comparison(tmp_path):
+    old = {"backend": "grabcut", "names": ["000001.jpg"], "mean_coverage": 0.5, "warnings": [], "outside": "ignore"}
+    masks = MaskSet.from_data(old, directory=tmp_path)
+    assert masks.mean_iou is None and "IoU" not in describe(masks)
+
+
 @pytest.mark.parametrize(
     "name, prompt, words",
     [
@@ -142,6 +165,16 @@ def test_neighbours_that_show_something_else_have_no_vote():
     mask = truths[0].astype(np.float32)
     steady = steadied([other, shown[0], other[:100]], [1 - mask, mask, mask[:100]])
     assert np.abs(steady[1] - mask).mean() < 0.05
+
+
+def test_a_face_of_a_panorama_is_steadied_by_the_same_face_only():
+    """Both faces look the same here, so that their masks, which differ, would vote if they were asked."""
+    shown, truths = pictures(1)
+    mask = truths[0].astype(np.float32)
+    faces = [mask, 1 - mask] * 3
+    assert np.abs(steadied(shown * 6, faces)[2] - mask).mean() > 0.3
+    apart = steadied(shown * 6, faces, follow=[[0, 2, 4], [1, 3, 5]])
+    assert all(np.abs(one - face).max() < 0.01 for one, face in zip(apart, faces, strict=True))
 
 
 def test_edges_follow_the_full_picture():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +11,8 @@ import torch
 from PIL import Image
 
 from splatlib.config import MaskPrompt, MasksConfig
-from splatlib.errors import MasksError, MissingDependencyError
+from splatlib.errors import MasksError
 from splatlib.masks import mask_frames
-from splatlib.masks.weights import checked_digest, weights_path
 from tests.unit.masks.toy import capture
 
 U2NET = {"backend": "u2net", "u2net_model": "object_small"}
@@ -75,6 +74,23 @@ def test_u2net_runs(tmp_path, u2net_weights, monkeypatch):
     assert masks.backend == "u2net" and len(masks.names) == 3
     mask = np.asarray(Image.open(masks.mask_path("000001.jpg") or ""))
     assert mask.shape == truths[0].shape and set(np.unique(mask)) <= {0, 255}
+
+
+def test_people_are_left_out_and_what_they_hide_is_unknown_not_empty(tmp_path, u2net_weights):
+    """The network for people, with random weights: ``everything_but`` is the rest of what ``object`` is."""
+    from splatlib.masks.u2net import _networks
+
+    frames, ws, _ = capture(tmp_path, 3)
+    torch.manual_seed(0)
+    torch.save(_networks().U2NET(3, 1).state_dict(), tmp_path / "u2net_human_seg.pth")
+    fields = {"backend": "u2net", "u2net_model": "human", "weights": str(tmp_path), **ANYTHING}
+    people = mask_frames(frames, ws, MasksConfig.from_dict(fields))
+    people_masks = [np.asarray(Image.open(people.directory / f"{name}.png")) for name in people.names]
+    assert people.outside == "transparent"
+    rest = mask_frames(frames, ws, MasksConfig.from_dict({**fields, "keep": "everything_but"}))
+    assert rest.outside == "ignore", "something is behind a person"
+    for name, mask in zip(rest.names, people_masks, strict=True):
+        np.testing.assert_array_equal(np.asarray(Image.open(rest.directory / f"{name}.png")), 255 - mask)
 
 
 def test_u2net_computes_what_the_library_computes(tmp_path, u2net_weights):
@@ -167,44 +183,25 @@ def test_sam2_without_prompts_starts_from_what_stands_out(tmp_path, sam2_weights
     assert np.asarray(Image.open(masks.mask_path("000002.jpg") or "")).shape == truths[1].shape
 
 
+def test_sam2_follows_each_face_of_panoramas_by_itself(tmp_path, sam2_weights):
+    from splatlib.masks.sam2 import Sam2Masks
+
+    frames, _, _ = capture(tmp_path, 4)
+    faces = [replace(frame, face=("front", "back")[n % 2]) for n, frame in enumerate(frames.frames)]
+    both = replace(frames, frames=tuple(faces))
+    prompts = {"000001.jpg": MaskPrompt(points=((130, 110, 1),))}
+    config = MasksConfig(backend="sam2", prompts=prompts, weights=str(sam2_weights))
+    source, ticks = Sam2Masks(both, config), []
+    source.prepare(lambda: ticks.append(1))
+    assert sorted(source._logits) == ["000001.jpg", "000003.jpg"], "nobody pointed at anything in the other face"
+    assert len(ticks) == 4 and not source.mask(both.frames[1]).any()
+    alone = Sam2Masks(replace(both, frames=tuple(faces[::2])), config)
+    alone.prepare(lambda: None)
+    np.testing.assert_allclose(source._logits["000003.jpg"], alone._logits["000003.jpg"], atol=1e-5)
+
+
 def test_a_folder_that_holds_no_sam2(tmp_path, sam2_weights):
     frames, ws, _ = capture(tmp_path, 3)
     (tmp_path / "sam2.1-hiera-tiny").mkdir()
     with pytest.raises(MasksError, match="holds no SAM 2 model"):
         mask_frames(frames, ws, MasksConfig(backend="sam2", weights=str(tmp_path)))
-
-
-@pytest.mark.parametrize(
-    "fields, name",
-    [
-        ({"backend": "u2net"}, "u2net.pth"),
-        ({"backend": "u2net", "u2net_model": "human"}, "u2net_human_seg.pth"),
-        ({"backend": "sam2", "sam2_model": "base_plus"}, "sam2.1-hiera-base-plus"),
-    ],
-)
-def test_missing_weights_are_named_with_their_place(tmp_path, fields, name):
-    frames, ws, _ = capture(tmp_path, 3)
-    with pytest.raises(MissingDependencyError) as caught:
-        mask_frames(frames, ws, MasksConfig.from_dict(fields))
-    assert name in caught.value.what and "SPLATLIB_WEIGHTS" in caught.value.why
-    with pytest.raises(MissingDependencyError) as caught:
-        mask_frames(frames, ws, MasksConfig.from_dict({**fields, "weights": str(tmp_path)}))
-    assert str(tmp_path / name) in caught.value.why and "https://" in caught.value.hint
-    assert not (ws.root / "masks").exists()
-
-
-def test_an_s3_prefix_is_refused_with_the_command_that_copies_it():
-    with pytest.raises(MissingDependencyError, match="aws s3 sync s3://bucket/weights"):
-        weights_path("u2net.pth", MasksConfig(backend="u2net", weights="s3://bucket/weights"), "https://example.org")
-
-
-def test_checksums(tmp_path):
-    file = tmp_path / "u2net.pth"
-    file.write_bytes(b"weights")
-    digest = checked_digest(file)
-    sums = tmp_path / "SHA256SUMS"
-    sums.write_text(f"{hashlib.sha256(b'weights').hexdigest()} *u2net.pth\n{'0' * 64}  other.pth\n")
-    assert checked_digest(file) == digest
-    file.write_bytes(b"weighty")
-    with pytest.raises(MasksError, match=r"u2net\.pth are damaged or another version"):
-        checked_digest(file)

@@ -1,0 +1,16 @@
+"""Copies of what lies in Amazon S3. The one place that asks it for anything.
+
+>>> objects = list_objects("s3://bucket/prefix/")
+>>> files = download(objects, folder, "weights")
+
+Credentials, region and endpoint are those that boto3 finds for itself: environment, profile, the machine's role.
+"""
+
+from splatlib.s3.download import MAX_BYTES as MAX_BYTES
+from splatlib.s3.download import download as download
+from splatlib.s3.listing import S3Object as S3Object
+from splatlib.s3.listing import digest_of_objects as digest_of_objects
+from splatlib.s3.listing import is_s3_url as is_s3_url
+from splatlib.s3.listing import list_objects as list_objects
+
+__all__ = ["MAX_BYTES", "S3Object", "digest_of_objects", "download", "is_s3_url", "list_objects"]

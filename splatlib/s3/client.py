@@ -1,0 +1,160 @@
+"""boto3's client, and what it raises in our own words."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from splatlib.errors import MissingDependencyError, S3AccessError, S3Error, S3NotFoundError
+
+# Objects at once. Pictures are small, so that most of the time goes into waiting for the first byte.
+NUM_CONNECTIONS = 8
+_REQUEST_ATTEMPTS = 5
+_CONNECT_TIMEOUT_S, _READ_TIMEOUT_S = 10, 60
+
+_KEPT = "run the same again: what has arrived is kept"
+_PERMISSIONS = (
+    "the role or user needs s3:ListBucket on the bucket and s3:GetObject on its objects, and kms:Decrypt on the key if"
+    " they are encrypted with one; see who you are with: aws sts get-caller-identity"
+)
+# By S3's error codes: our class, what failed, what to try. A head request's errors have the status as their code.
+_SAID: tuple[tuple[frozenset[str], type[S3Error], str, str], ...] = (
+    (
+        frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}),
+        S3AccessError,
+        "the AWS credentials for {url} have expired",
+        "log in again (aws sso login), or fetch fresh ones",
+    ),
+    (
+        frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "UnrecognizedClientException"}),
+        S3AccessError,
+        "AWS does not know these credentials, for {url}",
+        "aws configure, or set AWS_PROFILE",
+    ),
+    (
+        frozenset({"AccessDenied", "AllAccessDisabled", "AccountProblem", "403", "Forbidden", "KMS.DisabledException"}),
+        S3AccessError,
+        "access to {url} is denied",
+        _PERMISSIONS,
+    ),
+    (
+        frozenset({"RequestTimeTooSkewed"}),
+        S3AccessError,
+        "S3 refuses to answer for {url}",
+        "set this machine's clock",
+    ),
+    (
+        frozenset({"NoSuchBucket"}),
+        S3NotFoundError,
+        "there is no bucket of {url}",
+        "check the spelling, and the account (aws sts get-caller-identity)",
+    ),
+    (
+        frozenset({"NoSuchKey", "404", "NotFound"}),
+        S3NotFoundError,
+        "there is nothing at {url}",
+        "check the spelling, and the account (aws sts get-caller-identity)",
+    ),
+    (
+        frozenset({"PermanentRedirect", "AuthorizationHeaderMalformed", "301", "IllegalLocationConstraintException"}),
+        S3Error,
+        "the bucket of {url} lies in another region",
+        "set AWS_REGION to the region of the bucket: aws s3api get-bucket-location",
+    ),
+    (
+        frozenset(
+            {"SlowDown", "503", "ServiceUnavailable", "Throttling", "ThrottlingException", "RequestLimitExceeded"}
+        ),
+        S3Error,
+        f"S3 asks to go slower at {{url}}, {_REQUEST_ATTEMPTS} times in a row",
+        f"wait a minute and {_KEPT}",
+    ),
+    (
+        frozenset({"InvalidObjectState"}),
+        S3Error,
+        "{url} is archived (Glacier)",
+        "restore it first (aws s3api restore-object), which takes minutes to hours",
+    ),
+)
+_REPLACED = frozenset({"PreconditionFailed", "412", "InvalidRange", "416"})
+
+
+def make_client(url: str) -> Any:
+    """boto3's S3 client. Raises MissingDependencyError, or S3AccessError if its configuration is wrong.
+
+    Args:
+        url: what it is for, in errors.
+    """
+    try:
+        import boto3.session
+        from botocore.config import Config
+    except ImportError as error:
+        raise MissingDependencyError(
+            "boto3 is not installed", why=f"{url} is read with it", hint="pip install 'splatlib[aws]'"
+        ) from error
+    config = Config(
+        retries={"mode": "standard", "total_max_attempts": _REQUEST_ATTEMPTS},
+        max_pool_connections=NUM_CONNECTIONS,
+        connect_timeout=_CONNECT_TIMEOUT_S,
+        read_timeout=_READ_TIMEOUT_S,
+    )
+    with s3_errors_translated(url):
+        return boto3.session.Session().client("s3", config=config)
+
+
+def denied_error(url: str, why: str) -> S3AccessError:
+    return S3AccessError(f"access to {url} is denied", why=why, hint=_PERMISSIONS)
+
+
+@contextlib.contextmanager
+def s3_errors_translated(url: str, replaced: Path | None = None) -> Iterator[None]:
+    """What boto3 raises, as S3Errors. ``replaced``: the part to give up if the object is another one by now."""
+    from botocore import exceptions as boto
+
+    try:
+        yield
+    except boto.ClientError as error:
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        if code in _REPLACED and replaced is not None:
+            replaced.unlink(missing_ok=True)
+            raise S3Error(
+                f"{url} was replaced while it was downloaded", hint="wait for the upload to end, and run it again"
+            ) from error
+        raise _of_client_error(url, code, error) from error
+    except (boto.TokenRetrievalError, boto.SSOError) as error:
+        raise S3AccessError("the AWS login has expired", why=str(error), hint="aws sso login") from error
+    except (
+        boto.NoCredentialsError,
+        boto.PartialCredentialsError,
+        boto.CredentialRetrievalError,
+        boto.ProfileNotFound,
+    ) as error:
+        raise S3AccessError(
+            f"no AWS credentials to read {url} with",
+            why=str(error),
+            hint="aws configure, or aws sso login, or set AWS_PROFILE; on AWS, give the machine a role",
+        ) from error
+    except (boto.ConnectionError, boto.HTTPClientError) as error:
+        raise S3Error(
+            f"S3 cannot be reached for {url}",
+            why=str(error),
+            hint="check the network, a proxy (HTTPS_PROXY), AWS_ENDPOINT_URL, and in a closed VPC its endpoint for S3",
+        ) from error
+    except boto.FlexibleChecksumError as error:
+        if replaced is not None:
+            replaced.unlink(missing_ok=True)
+        raise S3Error(f"{url} arrived damaged", why=str(error), hint="run it again") from error
+    except (boto.BotoCoreError, ValueError) as error:
+        raise S3Error(f"{url} cannot be read", why=str(error), hint="check AWS_REGION and AWS_ENDPOINT_URL") from error
+
+
+def _of_client_error(url: str, code: str, error: Any) -> S3Error:
+    said = str(error.response.get("Error", {}).get("Message") or error)
+    for codes, kind, what, hint in _SAID:
+        if code in codes:
+            return kind(what.format(url=url), why=said, hint=hint)
+    if code.startswith("KMS."):
+        return denied_error(url, said)
+    return S3Error(f"S3 answers {url} with {code or 'an error'}", why=said, hint="see the bucket's settings")
