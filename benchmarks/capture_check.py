@@ -4,7 +4,8 @@
 
 Cases are the real captures, three of them spoiled, and the sample room filmed badly (``benchmarks.degraded``).
 "Registered" is what solve_cameras places with ``allow_partial``. Rows go to ``benchmarks/results/capture_check.json``;
-the last one sums up the newest of each case: precision and recall of "will not be registered", with and without the doubtful ones.
+the last one sums up the newest of each case: precision and recall of "will not be registered", with and without the
+doubtful ones.
 """
 
 from __future__ import annotations

@@ -97,7 +97,7 @@ def run(
 
 @app.command()
 def check(
-    capture: Annotated[str, typer.Argument(help="video file, folder of photos, or zip of photos")],
+    capture: Annotated[list[str], typer.Argument(help="as of run")],
     *,
     out: Annotated[Path | None, typer.Option(help="workspace (default: runs/NAME-OF-CAPTURE)")] = None,
     overrides: Annotated[
@@ -111,8 +111,8 @@ def check(
     find their place, or something failed.
     """
     with _errors_told(out):
-        job = Job(capture=capture).with_overrides(overrides or [])
-        out = out or default_out(job.capture)
+        job = Job.from_dict({"capture": _required(capture)}).with_overrides(overrides or [])
+        out = out or default_out(job.sources)
     with _errors_told(out):
         checked = pipeline.check(job, out)
         typer.echo(describe(checked))

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from splatlib.artifacts import FrameSet
 from splatlib.cameras._pycolmap import colmap_errors_translated, pycolmap
-from splatlib.cameras.rigs import moments
 from splatlib.files import digest_of
+from splatlib.matching.order import moments
 
 FloatArray = npt.NDArray[np.float64]
 

@@ -33,7 +33,7 @@ from splatlib.cameras._pycolmap import colmap_errors_translated, num_threads, py
 from splatlib.cameras.gps import Places, neighbours_in_space
 from splatlib.config import CamerasConfig
 from splatlib.matching import retrieval
-from splatlib.matching.order import moments, sources_count_up
+from splatlib.matching.order import count_up, moments
 from splatlib.progress import bar
 
 Pairs = list[tuple[int, int]]  # indices into FrameSet.frames, the smaller first, sorted
@@ -128,7 +128,7 @@ def _parts(frames: FrameSet) -> list[_Part]:
 
 def _method_of(part: _Part) -> str:
     is_video = all(frame.is_of_video for frame in part.frames)
-    return "sequential" if is_video or sources_count_up(part.frames) else "retrieval"
+    return "sequential" if is_video or count_up(part.frames) else "retrieval"
 
 
 def _window(part: _Part, method: str, config: CamerasConfig) -> int:

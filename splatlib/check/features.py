@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from splatlib.artifacts import Frame, FrameSet, MaskSet
 from splatlib.errors import ArtifactError
 from splatlib.matching.descriptors import root_sift
 from splatlib.progress import bar
+from splatlib.threads import in_order
 
 # solve_cameras looks at up to 1600 px, of which SIFT's first octave holds half; here a picture costs 50 ms.
 LONG_SIDE_PX = 400
@@ -59,8 +59,8 @@ def look_at_frames(frames: FrameSet, masks: MaskSet | None) -> list[Picture]:
     cv2.setNumThreads(1)  # one thread a picture, as in splatlib.cameras.features
     found: list[Picture] = []
     try:
-        with ThreadPoolExecutor(thread_name_prefix="splatlib-check") as pool, bar(len(frames), "check") as progress:
-            for picture in pool.map(lambda frame: _look_at(frames, masks, frame), frames.frames):
+        with bar(len(frames), "check", unit="frame") as progress:
+            for picture in in_order(lambda frame: _look_at(frames, masks, frame), frames.frames, "check"):
                 found.append(picture)
                 progress.update()
     finally:

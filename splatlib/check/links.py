@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -12,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from splatlib import threads
 from splatlib.check.features import Picture
 from splatlib.matching import retrieval
 from splatlib.matching.two_view import FLAT_SHARE, TwoView, turn_residual, two_view
@@ -106,8 +106,8 @@ def match_pictures(pictures: Sequence[Picture], pairs: Sequence[tuple[int, int]]
     opencv_threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
-        with ThreadPoolExecutor(thread_name_prefix="splatlib-check") as pool, bar(len(pairs), "overlap") as progress:
-            for result in pool.map(compare, pairs):
+        with bar(len(pairs), "overlap", unit="pair") as progress:
+            for result in threads.in_order(compare, pairs, "check"):
                 progress.update()
                 if result is not None:
                     verified.append(result)

@@ -16,7 +16,7 @@ from splatlib.check.findings import closes, findings_of, reasons_of, verdict_of
 from splatlib.check.growth import Growth, grow, tracks_of
 from splatlib.check.links import Match, match_pictures, pairs_of
 from splatlib.config import Config
-from splatlib.matching.order import moments, names_count_up
+from splatlib.matching.order import moments, taken_in_order
 from splatlib.progress import logger
 from splatlib.workspace import Workspace
 
@@ -48,13 +48,15 @@ def check_capture(frames: FrameSet, ws: Workspace | None = None, masks: MaskSet 
         return check
     with stage.work() as directory:
         taken = moments(frames)
-        in_order = frames.kind == "video" or names_count_up(frames)
+        in_order = taken_in_order(frames)
         pictures = look_at_frames(frames, masks)
         matches = match_pictures(pictures, pairs_of(pictures, taken, in_order))
         tracks = tracks_of(pictures, matches, taken)
         growth = grow(tracks, matches, taken)
         links = _links(matches, taken)
-        if frames.kind != "video":  # numbered photos may still have been taken here and there
+        if not all(
+            frame.is_of_video for frame in frames.frames
+        ):  # numbered photos may still have been taken here and there
             in_order = in_order and _jumps(links, len(taken)) <= _MOST_GAPS * len(taken)
         covered = covered_shares(pictures, tracks)
         moment_of = {index: number for number, moment in enumerate(taken) for index in moment}

@@ -23,15 +23,22 @@ def moments(frames: FrameSet) -> list[list[int]]:
 
 
 def names_count_up(frames: FrameSet) -> bool:
-    """Whether the photos' file names say that they come in the order they were taken."""
-    return sources_count_up([frames.frames[moment[0]] for moment in moments(frames)])
-
-
-def sources_count_up(frames: Sequence[Frame]) -> bool:
     """Whether the sources' file names end in numbers that go up in small steps, in the frames' order."""
+    return count_up([frames.frames[moment[0]] for moment in moments(frames)])
+
+
+def count_up(frames: Sequence[Frame]) -> bool:
+    """The same of some frames, one a moment."""
     numbers = [re.search(r"(\d+)\D*$", Path(frame.source).stem) for frame in frames]
     if any(number is None for number in numbers):
         return False
     steps = [int(b[1]) - int(a[1]) for a, b in pairwise(numbers) if a is not None and b is not None]
     small = sum(1 <= step <= _SMALL_STEP for step in steps)
     return small >= _SHARE_OF_SMALL_STEPS * len(steps)
+
+
+def taken_in_order(frames: FrameSet) -> bool:
+    """Whether neighbours were taken one after the other: of one source, a video or photos whose names count up."""
+    if len({frame.source_group for frame in frames.frames}) > 1:
+        return False
+    return all(frame.is_of_video for frame in frames.frames) or names_count_up(frames)

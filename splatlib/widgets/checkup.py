@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_MOST_ON_RING = 20
+_MOST_ON_RING = 16
 _THUMBNAIL_PX = 110
+_LEAST_RANGE_EV = 0.5
 _STRONG_MATCHES = 200  # from here on a link is drawn at its fullest
 _COLOR_OF = {"places": SECOND, "doubtful": ACCENT, "lost": BAD}
 _WORDS_OF = {"places": "should find their place", "doubtful": "are in doubt", "lost": "will not find theirs"}
@@ -82,8 +83,10 @@ def along_the_capture(check: CaptureCheck, *, narrow: bool = False) -> Figure:
         axes.scatter(numbers, heights, s=9, c=colors, zorder=3, linewidths=0)
         axes.set_title(title, fontsize=9, color=_hex(INK), loc="left")
         axes.set_xlim(0, len(numbers) + 1)
-        axes.margins(y=0.12)
-        if axes is not panels[1]:
+        if axes is panels[1]:  # noise of a hundredth of a stop must not fill the panel
+            low, high = np.nanmin(heights, initial=-_LEAST_RANGE_EV), np.nanmax(heights, initial=_LEAST_RANGE_EV)
+            axes.set_ylim(1.1 * low, 1.1 * high)
+        else:
             axes.set_ylim(0, 1.12 * max(np.nanmax(heights, initial=0.0), 1e-3))
     panels[-1].set_xlabel("frame, in the capture's order", fontsize=8, color=_hex(INK))
     return figure

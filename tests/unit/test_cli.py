@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from splatlib.config import Job, TrainConfig
 from splatlib.errors import CamerasError, NoGpuError
 from splatlib.render.device import Obstacle
 from splatlib.workspace import Workspace
-from tests.fakes import FakeStages
+from tests.fakes import FakeStages, fake_check
 
 
 @pytest.fixture(autouse=True)
@@ -193,6 +194,20 @@ def test_show_lists_the_stages(fake_stages: FakeStages, capture: Path) -> None:
         "export": "damaged",
         "report:": "out/report.html",
     }
+
+
+@pytest.mark.parametrize(("verdict", "status"), [("good", 0), ("weak", 0), ("bad", 1)])
+def test_check_tells_the_findings_and_leaves_a_page(
+    verdict: str, status: int, fake_stages: FakeStages, capture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("splatlib.cli.write_check_report", lambda check: Path("out/check.html"))
+    monkeypatch.setattr("tests.fakes.fake_check", lambda place: replace(fake_check(place), verdict=verdict))
+    result = splat("check", "bench.mov", "--out", "out")
+    assert result.exit_code == status
+    assert f"CaptureCheck: {verdict}; of 2 frames 1 should find their place" in result.stdout
+    assert "Film it again." in result.stdout and "pictures: out/check.html" in result.stdout
+    assert fake_stages.worked == ["frames", "check"]
+    assert Workspace("out").load_job().sources
 
 
 @pytest.mark.parametrize("command", ["show", "resume"])

@@ -18,8 +18,9 @@ from splatlib.artifacts import Frame, FrameSet
 from splatlib.cameras._pycolmap import pycolmap
 from splatlib.cameras.priors.intrinsics import PANORAMA, colmap_camera
 from splatlib.cameras.priors.poses import Convention, FloatArray, PosePriors, inverted
-from splatlib.cameras.rigs import moments, rotation_of_face
+from splatlib.cameras.rigs import rotation_of_face
 from splatlib.errors import CamerasError
+from splatlib.matching.order import moments
 
 _SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".heic", ".heif", ".avif", ".exr"})
 _NAMED = 3
