@@ -22,6 +22,7 @@ def make(case: str, directory: str) -> None:
 def spoil(capture: str, how: str, directory: str) -> None:
     """A real capture made worse: every third picture only, or the middle third smeared."""
     import cv2
+    import numpy as np
 
     from benchmarks.degraded import smeared
 
@@ -35,7 +36,7 @@ def spoil(capture: str, how: str, directory: str) -> None:
         elif len(pictures) // 3 <= index < 2 * len(pictures) // 3:
             picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
             assert picture is not None
-            cv2.imwrite(str(target), smeared(picture, 0.08, 0.7 * index))
+            cv2.imwrite(str(target), smeared(np.asarray(picture, np.uint8), 0.08, 0.7 * index))
         else:
             shutil.copy(path, target)
     print("{}")

@@ -112,7 +112,7 @@ class _Growing:
         moment_of = {index: number for number, moment in enumerate(moments) for index in moment}
         self.num_moments = len(moments)
         self.of_moment = csc_array(tracks.of_moment)
-        self.num_tracks = self.of_moment.shape[1]
+        self.num_tracks = len(tracks.lengths)
         self.shared: dict[int, dict[int, list[npt.NDArray[np.intp]]]] = {i: {} for i in range(self.num_moments)}
         for match in matches:
             if match.tells_depth:

@@ -116,7 +116,8 @@ def match_pictures(pictures: Sequence[Picture], pairs: Sequence[tuple[int, int]]
     focal_factor = _focal_factor(pictures, [(pair, found) for pair, _, found in verified])
     return [
         Match(
-            *pair,
+            pair[0],
+            pair[1],
             matches[:, 0],
             matches[:, 1],
             _motion(pictures[pair[0]], found, focal_factor),
@@ -136,7 +137,7 @@ def _mutual_matches(one: npt.NDArray[np.float32], other: npt.NDArray[np.float32]
     if min(len(one), len(other)) < 2:
         return np.empty((0, 2), np.intp)
     # OpenCV's product keeps to one thread; NumPy's would start all cores' in each of the pool's
-    likeness = np.asarray(cv2.gemm(one, other, 1.0, None, 0.0, flags=cv2.GEMM_2_T))
+    likeness = np.asarray(cv2.gemm(one, other, 1.0, np.empty(0, np.float32), 0.0, flags=cv2.GEMM_2_T))
     rows = np.arange(len(one))
     nearest = likeness.argmax(axis=1)
     mutual = likeness.argmax(axis=0)[nearest] == rows

@@ -87,8 +87,8 @@ def test_a_brighter_frame_is_measured_in_stops(views: Sequence[np.ndarray], tmp_
     one_stop = 0.5 ** (1 / 2.2)
     darker = [np.asarray(view * one_stop, np.uint8) for view in views[6:]]
     check = check_capture(frame_set(tmp_path / "frames", [*views[:6], *darker]))
-    exposures = [frame.exposure_ev for frame in check.frames]
-    assert None not in exposures
+    exposures = [frame.exposure_ev for frame in check.frames if frame.exposure_ev is not None]
+    assert len(exposures) == 12
     assert np.mean(exposures[:6]) - np.mean(exposures[6:]) == pytest.approx(1.0, abs=0.1)
 
 
