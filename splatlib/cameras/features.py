@@ -41,6 +41,7 @@ _DEFAULT_FOCAL_FACTOR = 1.2
 _FISHEYE_FOCAL_FACTOR = 0.6
 # A blob of some scale is found in a blur of about that width, which at three times that has faded to a hundredth.
 _CLEAR_OF_MASK_SCALES = 3.0
+_FEWEST_CLEAR_OF_MASK = 250
 
 
 class CameraKey(NamedTuple):
@@ -56,9 +57,9 @@ def write_features(database_path: Path, frames: FrameSet, masks: MaskSet | None,
     """Create the database: cameras, images, SIFT features. Image ids count from 1 in the order of ``frames``.
 
     Frames of one source, of the same size and EXIF focal length, share one camera; the faces of panoramas are rigs
-    (``splatlib.cameras.rigs``). Keypoints lie where the mask is not 0;
-    and where black means that something unknown is there (``MaskSet.outside``), so far from it that it has no part in
-    them: a passer-by whom a mask hides moves, and so would the corners that his outline makes.
+    (``splatlib.cameras.rigs``). Keypoints lie where the mask is not 0; and where black means that something unknown is
+    there (``MaskSet.outside``), so far from it that it has no part in them: a passer-by whom a mask hides moves, and so
+    would the corners that his outline makes. A frame that is left with few by that keeps them all.
 
     Raises:
         CamerasError: a picture or mask cannot be read, or their sizes differ.
@@ -132,6 +133,8 @@ def _sift_of(
         if mask is None or masks is None or masks.outside == "transparent":
             return keypoints, descriptors
         clear = _clear_of(mask, keypoints)
+        if clear.sum() < min(_FEWEST_CLEAR_OF_MASK, config.max_features):
+            return keypoints, descriptors  # of a small object every corner is needed, those of its outline too
         return keypoints[clear], descriptors[clear]
 
     return sift

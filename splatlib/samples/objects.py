@@ -108,7 +108,7 @@ def _orbit(num_photos: int) -> npt.NDArray[np.float64]:
     for along in np.linspace(0, 1, num_photos, endpoint=False):
         azimuth, height = 2 * np.pi * along, 0.95 + 0.25 * np.sin(4 * np.pi * along)
         center = np.array([1.75 * np.cos(azimuth), 1.75 * np.sin(azimuth), height])
-        poses.append(looking_at(center, np.array([0.0, 0.0, 0.58]), roll=0.03 * np.sin(6 * np.pi * along)))
+        poses.append(looking_at(center, np.array([0.0, 0.0, 0.5]), roll=0.03 * np.sin(6 * np.pi * along)))
     return np.stack(poses)
 
 

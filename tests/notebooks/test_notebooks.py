@@ -94,7 +94,7 @@ def test_reconstruct_does_a_whole_job(sample_video: Sample, tmp_path: Path) -> N
         ({"captrue": "x"}, "unknown parameter: captrue (did you mean capture?)"),
         ({"capture": "x", "launcher": "production"}, "launcher 'production' is not known"),
         ({"capture": "x", "overrides": "train.stepz=3"}, "train.stepz: unknown field, did you mean steps?"),
-        ({}, "capture: String should have at least 1 character"),
+        ({}, "capture: the path of a source is empty"),
     ],
 )
 def test_reconstruct_refuses_what_it_does_not_know(parameters: dict[str, str], message: str, tmp_path: Path) -> None:

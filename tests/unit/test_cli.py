@@ -237,7 +237,8 @@ def test_sample_makes_a_capture(tmp_path: Path) -> None:
 def test_ctrl_c_in_a_real_process(capture: Path) -> None:
     """SIGINT, as a terminal sends it, in the middle of a stage."""
     code = (
-        "import sys, time; from tests.fakes import FakeStages; import pytest; import splatlib.cli;"
+        "import signal, sys, time; from tests.fakes import FakeStages; import pytest; import splatlib.cli;"
+        "signal.signal(signal.SIGINT, signal.default_int_handler);"  # a shell's background jobs ignore it
         "stages = FakeStages(); stages.install(pytest.MonkeyPatch());"
         "stages._begin = lambda stage: (print(stage, flush=True), time.sleep(60));"
         "sys.argv = ['splat', 'run', 'bench.mov', '--out', 'out']; splatlib.cli.main()"

@@ -103,6 +103,21 @@ def test_what_a_mask_hides_has_no_part_in_the_features_beside_it(tmp_path: Path)
     assert without_a_twin("ignore.db") < 0.005 < without_a_twin("cut.db")
 
 
+def test_of_a_small_object_the_features_of_its_outline_count_too(tmp_path: Path) -> None:
+    """Where a mask leaves little, that little is kept."""
+    mask = np.zeros((360, 480), np.uint8)
+    mask[120:240, 180:300] = 255
+    frames = frame_set(tmp_path / "frames", [noise(480, 360, 0)] * 3)
+    (tmp_path / "masks").mkdir()
+    cv2.imwrite(str(tmp_path / "masks" / "000001.png.png"), mask)
+    masks = MaskSet(directory=tmp_path / "masks", backend="folder", names=("000001.png",), mean_coverage=0.08)
+    counts = []
+    for outside in ("ignore", "transparent"):
+        write_features(tmp_path / f"{outside}.db", frames, replace(masks, outside=outside), CamerasConfig())
+        counts.append(len(keypoints_of(tmp_path / f"{outside}.db", 1)))
+    assert 20 < counts[0] == counts[1] < 250
+
+
 def test_a_dim_picture_is_looked_at_again(tmp_path: Path) -> None:
     """Contrast so low that the usual threshold finds little; a tenth of a picture's contrast must still give most."""
     bright = noise(480, 360, 0)

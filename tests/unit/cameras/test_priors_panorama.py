@@ -131,7 +131,11 @@ def test_panoramas_of_a_video_go_by_their_number(walk: Walk, tmp_path: Path) -> 
         frame["file_path"] = f"frames/{number:06d}.jpg"
     path.write_text(json.dumps(document))
     video = replace(
-        walk.frames, kind="video", frames=tuple(replace(frame, source="walk.mp4") for frame in walk.frames.frames)
+        walk.frames,
+        kind="video",
+        frames=tuple(
+            replace(frame, source="walk.mp4", timestamp_s=float(frame.source_index)) for frame in walk.frames.frames
+        ),
     )
     found = priors_of_frames(read_priors(path, CamerasConfig()), video)
     np.testing.assert_array_equal(found.rows, np.repeat(np.arange(8), 4))
