@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,8 @@ def pictures(cells: list[Any]) -> int:
     return sum(any("image/png" in output.get("data", {}) for output in cell.outputs) for cell in cells)
 
 
-def test_both_notebooks_are_here() -> None:
-    assert [path.name for path in NOTEBOOKS] == ["00_quickstart.ipynb", "reconstruct.ipynb"]
+def test_all_notebooks_are_here() -> None:
+    assert [path.stem for path in NOTEBOOKS] == ["00_quickstart", "01_frames", "02_masks", "03_cameras", "reconstruct"]
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
@@ -86,6 +87,60 @@ def test_reconstruct_does_a_whole_job(sample_video: Sample, tmp_path: Path) -> N
     printed = "".join(output.get("text", "") for cell in cells for output in cell.outputs)
     assert '"max_gaussians": 6000' in printed and f"report: {Path('here/report.html')}" in printed
     assert "application/vnd.jupyter.widget-view+json" not in json.dumps(cells)  # blank in a file
+
+
+def printed_by(cells: list[Any]) -> str:
+    return "".join(o.get("text", "") for cell in cells for o in cell.outputs if o.get("name") == "stdout")
+
+
+def numbers_after(words: str, text: str) -> list[float]:
+    """The numbers of the line, after the words that it begins with or that end in a colon."""
+    lines = [line for line in text.splitlines() if line.startswith(words) or (words.endswith(":") and words in line)]
+    return [float(number) for number in re.findall(r"-?[0-9]+(?:[.][0-9]+)?", lines[0].split(words, 1)[1])]
+
+
+@pytest.mark.slow
+def test_frames_shows_what_is_kept_and_what_falls_apart(tmp_path: Path) -> None:
+    cells = run("01_frames.ipynb", {"fast": True}, tmp_path)
+    printed = printed_by(cells)
+    assert pictures(cells) == 6
+    assert all(reason in printed for reason in ("surplus", "duplicate", "blurred"))
+    assert "11 frames" in printed and "will not connect with the rest" in printed
+    assert "sample.mp4: 18 frames\nphotos: 22 frames" in printed
+    assert "6 panoramas, 30 faces" in printed
+    assert (tmp_path / "runs" / "frames" / "two-rooms" / "check.html").stat().st_size > 100_000
+
+
+@pytest.mark.slow
+def test_masks_are_near_the_truth_and_help(tmp_path: Path) -> None:
+    cells = run("02_masks.ipynb", {"fast": True}, tmp_path)
+    printed = printed_by(cells)
+    assert pictures(cells) == 7
+    mean, worst = numbers_after("intersection over union:", printed)
+    assert mean > 0.97 and worst > 0.9
+    assert "--- u2net" in printed and "--- sam2" in printed  # no weights here: what is missing is told
+    assert numbers_after("outline against the truth:", printed)[0] > 0.95
+    assert numbers_after("opacity outside it:", printed)[0] < 0.02
+    without_db, with_db = numbers_after("against the empty room:", printed)
+    assert with_db > without_db + 1
+
+
+@pytest.mark.slow
+def test_cameras_are_right_and_wrong_poses_are_named(tmp_path: Path) -> None:
+    cells = run("03_cameras.ipynb", {"fast": True}, tmp_path)
+    printed = printed_by(cells)
+    assert pictures(cells) == 3
+    (_, rotation_deg, center_percent, _), trusted, refined, pairs = (
+        numbers_after(mode, printed) for mode in ("from nothing", "trust", "refine", "pairs")
+    )
+    assert rotation_deg < 0.2 and center_percent < 0.2
+    assert refined[1] < 0.6 * trusted[1] and refined[2] < 0.6 * trusted[2]
+    assert pairs[1] < 0.2 and pairs[2] < 0.2
+    assert "are not opengl, camera_to_world: they fit opencv, camera_to_world" in printed
+    assert "48 of 48 faces placed, 8 of 8 panoramas" in printed
+    assert "enu 1.0 (48.13" in printed
+    measured, true = numbers_after("east, north, up:", printed), numbers_after("in truth:", printed)
+    assert measured == pytest.approx(true, abs=2.5)  # metres, by fixes that are off by one
 
 
 @pytest.mark.parametrize(
