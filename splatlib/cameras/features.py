@@ -41,6 +41,7 @@ _DEFAULT_FOCAL_FACTOR = 1.2
 _FISHEYE_FOCAL_FACTOR = 0.6
 # A blob of some scale is found in a blur of about that width, which at three times that has faded to a hundredth.
 _CLEAR_OF_MASK_SCALES = 3.0
+# A frame left with fewer keeps them all: there a lost match hurts more than a moving outline, which RANSAC outvotes.
 _FEWEST_CLEAR_OF_MASK = 250
 
 
