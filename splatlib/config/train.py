@@ -21,7 +21,7 @@ TRAIN_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         },
         "cuda": {
             "max_long_side_px": 1024,
-            "steps": 1600,
+            "steps": 1300,
             "max_gaussians": 200_000,
             "sh_degree": 2,
             "pixels_per_gaussian": 200,
@@ -37,7 +37,7 @@ TRAIN_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         },
         "cuda": {
             "max_long_side_px": 1600,
-            "steps": 5000,
+            "steps": 3600,
             "max_gaussians": 500_000,
             "sh_degree": 3,
             "pixels_per_gaussian": 200,
@@ -53,7 +53,7 @@ TRAIN_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         },
         "cuda": {
             "max_long_side_px": 1600,
-            "steps": 15_000,
+            "steps": 11_000,
             "max_gaussians": 1_500_000,
             "sh_degree": 3,
             "pixels_per_gaussian": 150,

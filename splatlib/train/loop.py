@@ -122,7 +122,8 @@ class Trainer:
         if recipe.opacity_weight:
             total = total + recipe.opacity_weight * torch.sigmoid(self.parameters["opacities"]).mean()
         if recipe.scale_weight:
-            total = total + recipe.scale_weight * torch.exp(self.parameters["scales"]).mean()
+            widths = torch.exp(self.parameters["scales"]).mean() / self.schedule.scene_extent
+            total = total + recipe.scale_weight * widths
         return total
 
     def _next_views(self, step: int) -> ViewBatch:

@@ -23,7 +23,7 @@ from splatlib.train.initialize import gaussians_from_points, scene_extent
 from splatlib.train.loop import Trainer
 from splatlib.train.poses import check_lenses
 from splatlib.train.run import TrainingRun
-from splatlib.train.schedule import Schedule, fast, published
+from splatlib.train.schedule import Schedule, fast, published, with_mcmc_weights
 from splatlib.workspace import Stage, Workspace
 
 MIN_BUDGET = 5000  # Gaussians, however small the pictures
@@ -144,6 +144,8 @@ def plan(
 ) -> tuple[ResolvedTrainConfig, Schedule, Gaussians]:
     """Settings with a size and a budget that the pictures can fill, the schedule, and the first Gaussians."""
     recipe = published() if settings.preset == "reference" else fast(settings.steps)
+    if settings.strategy == "mcmc":
+        recipe = with_mcmc_weights(recipe)
     cameras = [camera_at(scene.camera(view), settings.max_long_side_px) for view in views]
     # Coarse levels are shares of the finest: it must be no larger than the pictures are.
     largest_px = max(max(camera.width, camera.height) for camera in cameras)
