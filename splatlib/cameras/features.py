@@ -54,9 +54,7 @@ class CameraKey(NamedTuple):
     focal_px: int | None
 
 
-def write_features(
-    database_path: Path, frames: FrameSet, masks: MaskSet | None, config: CamerasConfig, *, with_faint: bool = False
-) -> None:
+def write_features(database_path: Path, frames: FrameSet, masks: MaskSet | None, config: CamerasConfig) -> None:
     """Create the database: cameras, images, SIFT features. Image ids count from 1 in the order of ``frames``.
 
     Frames of one source, of the same size and EXIF focal length, share one camera; the faces of panoramas are rigs
@@ -64,13 +62,10 @@ def write_features(
     there (``MaskSet.outside``), so far from it that it has no part in them: a passer-by whom a mask hides moves, and so
     would the corners that his outline makes. A frame that is left with few by that keeps them all.
 
-    Args:
-        with_faint: corners of low contrast too, at once; else only in frames that have few others.
-
     Raises:
         CamerasError: a picture or mask cannot be read, or their sizes differ.
     """
-    sift = _sift_of(frames, masks, config, with_faint)
+    sift = _sift_of(frames, masks, config)
     with (
         colmap_errors_translated("writing the features"),
         pycolmap.Database.open(database_path) as database,
@@ -129,13 +124,13 @@ def _write_images(database: pycolmap.Database, frames: FrameSet, camera_model: s
 
 
 def _sift_of(
-    frames: FrameSet, masks: MaskSet | None, config: CamerasConfig, with_faint: bool
+    frames: FrameSet, masks: MaskSet | None, config: CamerasConfig
 ) -> Callable[[Frame], tuple[Keypoints, Descriptors]]:
     def sift(frame: Frame) -> tuple[Keypoints, Descriptors]:
         grey = _read_grey(frames.image_path(frame), (frame.height, frame.width))
         mask_path = masks.mask_path(frame.name) if masks is not None else None
         mask = _read_grey(mask_path, grey.shape) if mask_path is not None else None
-        keypoints, descriptors = _detect(grey, mask, config, with_faint)
+        keypoints, descriptors = _detect(grey, mask, config)
         if mask is None or masks is None or masks.outside == "transparent":
             return keypoints, descriptors
         clear = _clear_of(mask, keypoints)
@@ -156,13 +151,10 @@ def _clear_of(mask: npt.NDArray[np.uint8], keypoints: Keypoints) -> npt.NDArray[
 
 
 def _detect(
-    grey: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8] | None, config: CamerasConfig, with_faint: bool
+    grey: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8] | None, config: CamerasConfig
 ) -> tuple[Keypoints, Descriptors]:
     """SIFT of one picture [H, W]; of too many keypoints the largest are kept, as COLMAP does."""
-    scale = 1.0 if config.upsample_features else 0.5
-    if with_faint:
-        return _detect_at(grey, mask, config, scale, _LOW_CONTRAST_THRESHOLD)
-    found = _detect_at(grey, mask, config, scale, _CONTRAST_THRESHOLD)
+    found = _detect_at(grey, mask, config, 1.0 if config.upsample_features else 0.5, _CONTRAST_THRESHOLD)
     if len(found[0]) < min(_FEW_FEATURES, config.max_features):
         found = _detect_at(grey, mask, config, 1.0, _LOW_CONTRAST_THRESHOLD)
     return found

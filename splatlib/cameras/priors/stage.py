@@ -71,8 +71,7 @@ def map_with_priors(
         CamerasError: the poses do not fit the pictures in the stated convention, or COLMAP failed.
     """
     trust = config.priors_mode == "trust"
-    # Pictures this small have few features: a look for strong corners only would mostly be followed by a second one.
-    write_features(database_path, frames, masks, _thrifty(config, frames) if trust else config, with_faint=trust)
+    write_features(database_path, frames, masks, _thrifty(config, frames) if trust else config)
     if found.cameras and config.priors_mode != "pairs":
         write_lenses(database_path, found)
     agreement = check_convention(frames, found, database_path, config)
