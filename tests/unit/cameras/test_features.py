@@ -65,6 +65,22 @@ def test_a_blob_is_found_where_it_is(tmp_path: Path, config: CamerasConfig) -> N
     assert scale == pytest.approx(5.0, rel=0.25)
 
 
+@pytest.mark.parametrize(("amplitude", "threshold"), [(1.0, 0.0133), (0.06, 0.004)])
+def test_faint_corners_count_only_where_there_are_few_others(
+    tmp_path: Path, amplitude: float, threshold: float
+) -> None:
+    """One look for both: what OpenCV finds with the one threshold or the other."""
+    picture = (128 + amplitude * (noise(480, 360, 0).astype(float) - 128)).round().astype(np.uint8)
+    frames = frame_set(tmp_path / "frames", [picture] * 2)
+    write_features(tmp_path / "database.db", frames, None, CamerasConfig(upsample_features=True, max_features=32_768))
+    grey = np.asarray(cv2.imread(str(frames.image_path(frames.frames[0])), cv2.IMREAD_GRAYSCALE))
+    detector = cv2.SIFT.create(contrastThreshold=threshold, edgeThreshold=10.0, enable_precise_upscale=True)
+    expected = np.array([point.pt for point in detector.detect(grey, None)]) + 0.5
+    found = keypoints_of(tmp_path / "database.db", 1)[:, :2]
+    assert len(found) == len(expected) > 100
+    np.testing.assert_allclose(np.sort(found, axis=0), np.sort(expected, axis=0), atol=1e-3)
+
+
 def test_no_feature_lies_where_the_mask_is_black(tmp_path: Path) -> None:
     frames = frame_set(tmp_path / "frames", [noise(480, 360, seed) for seed in range(3)])
     mask = np.zeros((360, 480), np.uint8)
