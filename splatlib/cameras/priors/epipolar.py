@@ -151,7 +151,7 @@ def _sample(found: FramePriors, num_places: int) -> Pairs:
         taken.setdefault(moment, []).append(index)
     groups = list(taken.values())
     steps = _STEPS_OF_PANORAMAS if len(groups) < len(found) else _STEPS
-    places = np.unique(np.linspace(0, len(groups) - 1, num_places).astype(int))
+    places = {int(place) for place in np.linspace(0, len(groups) - 1, num_places)}
     wanted = {(place, place + step) for place in places for step in steps if place + step < len(groups)}
     return sorted((i, j) for first, second in wanted for i in groups[first] for j in groups[second])
 
