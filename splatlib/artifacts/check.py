@@ -17,7 +17,8 @@ class CheckedFrame:
 
     Attributes:
         name: of the frame; of a panorama its first face.
-        label: by which a person knows it: the photo's file name, the time in the video.
+        label: by which a person knows it: the photo's file name, the time in the video; of several sources, after the
+            source's name.
         outlook: ``places``, ``doubtful`` or ``lost``: what solve_cameras is expected to do with it.
         known_points: points it shares with what is placed before it, at the size of the check.
         features: SIFT features found, at the size of the check.
@@ -40,6 +41,11 @@ class CheckedFrame:
     exposure_ev: float | None
     covered: float
     reasons: tuple[str, ...] = ()
+
+    @property
+    def short_label(self) -> str:
+        """Without the folders: under a small picture."""
+        return self.label.rsplit("/", 1)[-1]
 
 
 @dataclass(frozen=True)

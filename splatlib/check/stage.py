@@ -138,7 +138,10 @@ def _jumps(links: Sequence[FrameLink], num_moments: int) -> int:
 
 
 def _label(frame: Frame) -> str:
-    return f"{frame.timestamp_s:.1f} s" if frame.timestamp_s is not None else Path(frame.source).name
+    """Names of photos and times of videos repeat in other sources of a capture."""
+    if frame.timestamp_s is None:
+        return frame.source if frame.source_group else Path(frame.source).name
+    return f"{frame.source_group}: {frame.timestamp_s:.1f} s" if frame.source_group else f"{frame.timestamp_s:.1f} s"
 
 
 def _sharpness(frames: FrameSet, moment: Sequence[int]) -> float | None:

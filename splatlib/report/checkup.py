@@ -46,7 +46,7 @@ def section_of(check: CaptureCheck, frames: FrameSet | None) -> dict[str, Any]:
                 "advice": finding.advice,
                 "tiles": [
                     {
-                        "label": check.frames[index].label,
+                        "label": check.frames[index].short_label,
                         "is_after_jump": is_after_jump,
                         "picture": _jpeg(frames, check.frames[index].name),
                     }

@@ -140,7 +140,7 @@ def _row_html(check: CaptureCheck, frames: FrameSet | None, finding: Finding) ->
         border = f"border-left:4px solid {_hex(BAD)};padding-left:6px;" if is_after_jump else ""
         tiles.append(
             f'<figure style="display:inline-block;margin:0 6px 0 0;{border}"><img src="{picture}" '
-            f'alt="{escape(frame.label)}"><figcaption><small>{escape(frame.label)}</small></figcaption></figure>'
+            f'alt="{escape(frame.short_label)}"><figcaption><small>{escape(frame.short_label)}</small></figcaption></figure>'
         )
     return f"<div>{''.join(tiles)}</div>"
 
@@ -199,7 +199,7 @@ def _draw_thumbnails(
             axes.imshow(picture, extent=(x - half[0], x + half[0], y - half[1], y + half[1]), zorder=4)
             stalk = np.stack([1.02 * place[index], 1.08 * place[index]])
             axes.plot(*stalk.T, color=_hex(_COLOR_OF[frame.outlook]), linewidth=0.8)
-        axes.annotate(frame.label, (x, y - below), ha="center", va="center", fontsize=6.5, color=_hex(INK), zorder=5)
+        axes.annotate(frame.short_label, (x, y - below), ha="center", va="center", fontsize=6.5, color=_hex(INK), zorder=5)
     axes.set_autoscale_on(False)
 
 

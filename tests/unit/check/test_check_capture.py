@@ -92,6 +92,30 @@ def test_a_brighter_frame_is_measured_in_stops(views: Sequence[np.ndarray], tmp_
     assert np.mean(exposures[:6]) - np.mean(exposures[6:]) == pytest.approx(1.0, abs=0.1)
 
 
+def test_frames_of_several_sources_are_told_apart(views: Sequence[np.ndarray], tmp_path: Path) -> None:
+    """Each phone begins to count at one, each video at 0.0 s."""
+    ws = Workspace(tmp_path)
+    frames = frame_set(ws.directory(FrameSet), views[:4])
+    sources = [
+        ("hall", "hall/IMG_1.jpg", None),
+        ("yard", "yard/IMG_1.jpg", None),
+        ("a.mov", "a.mov", 0.0),
+        ("b.mov", "b.mov", 0.0),
+    ]
+    several = [
+        replace(frame, source_group=group, source=source, timestamp_s=time_s)
+        for frame, (group, source, time_s) in zip(frames.frames, sources, strict=True)
+    ]
+    check = check_capture(replace(frames, frames=tuple(several)), ws)
+    assert [frame.label for frame in check.frames] == [
+        "hall/IMG_1.jpg",
+        "yard/IMG_1.jpg",
+        "a.mov: 0.0 s",
+        "b.mov: 0.0 s",
+    ]
+    assert [frame.short_label for frame in check.frames[:2]] == ["IMG_1.jpg", "IMG_1.jpg"]
+
+
 def test_a_missing_picture_is_named(views: Sequence[np.ndarray], tmp_path: Path) -> None:
     frames = frame_set(tmp_path / "frames", views[:3])
     frames.image_path(frames.frames[1]).unlink()
