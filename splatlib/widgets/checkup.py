@@ -199,7 +199,8 @@ def _draw_thumbnails(
             axes.imshow(picture, extent=(x - half[0], x + half[0], y - half[1], y + half[1]), zorder=4)
             stalk = np.stack([1.02 * place[index], 1.08 * place[index]])
             axes.plot(*stalk.T, color=_hex(_COLOR_OF[frame.outlook]), linewidth=0.8)
-        axes.annotate(frame.short_label, (x, y - below), ha="center", va="center", fontsize=6.5, color=_hex(INK), zorder=5)
+        look = {"ha": "center", "va": "center", "fontsize": 6.5, "color": _hex(INK), "zorder": 5}
+        axes.annotate(frame.short_label, (x, y - below), **look)
     axes.set_autoscale_on(False)
 
 
