@@ -153,11 +153,13 @@ def _clear_of(mask: npt.NDArray[np.uint8], keypoints: Keypoints) -> npt.NDArray[
 def _detect(
     grey: npt.NDArray[np.uint8], mask: npt.NDArray[np.uint8] | None, config: CamerasConfig
 ) -> tuple[Keypoints, Descriptors]:
-    """SIFT of one picture [H, W]; of too many keypoints the largest are kept, as COLMAP does."""
+    """SIFT of one picture [H, W]. Of too many keypoints the largest are kept, as COLMAP does; of a whole picture's, the
+    strongest."""
     if config.upsample_features:
         # Faint corners too, to be left out where there are enough others: half of fox_540's small pictures with trusted
-        # poses would need a second look, and this one costs a tenth more.
-        found, strengths = _detect_at(grey, mask, config, 1.0, _LOW_CONTRAST_THRESHOLD)
+        # poses would need a second look, and this one costs a tenth more. Describing what will not be kept is half of
+        # the cost, so SIFT itself keeps the strongest.
+        found, strengths = _detect_at(grey, mask, config, 1.0, _LOW_CONTRAST_THRESHOLD, config.max_features)
         strong = strengths >= _CONTRAST_THRESHOLD
         enough = strong.sum() >= min(_FEW_FEATURES, config.max_features)
         return _largest(found, strong if enough else np.ones_like(strong), config.max_features)
@@ -181,8 +183,10 @@ def _detect_at(
     config: CamerasConfig,
     scale: float,
     contrast_threshold: float,
+    strongest: int = 0,
 ) -> tuple[tuple[Keypoints, npt.NDArray[np.float32]], npt.NDArray[np.float64]]:
-    """Keypoints, SIFT's own descriptors, and [K] contrasts as ``contrast_threshold`` counts them."""
+    """Keypoints, SIFT's own descriptors, and [K] contrasts as ``contrast_threshold`` counts them; of the
+    ``strongest`` only, 0: of all."""
     height, width = grey.shape
     scale *= min(1.0, config.max_feature_image_px / max(width, height))
     if scale < 1.0:
@@ -191,7 +195,10 @@ def _detect_at(
         if mask is not None:
             mask = np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST), np.uint8)
     detector = cv2.SIFT.create(
-        contrastThreshold=contrast_threshold, edgeThreshold=_EDGE_THRESHOLD, enable_precise_upscale=True
+        nfeatures=strongest,
+        contrastThreshold=contrast_threshold,
+        edgeThreshold=_EDGE_THRESHOLD,
+        enable_precise_upscale=True,
     )
     found, raw = detector.detectAndCompute(grey, mask)
     if not found:

@@ -21,8 +21,10 @@ from splatlib.config import CamerasConfig
 from splatlib.errors import CamerasError
 from splatlib.progress import logger
 
-# Pairs that are compared: frames at so many places, each with its next ones; at more places if too few match.
-_PLACES = (6, 24)
+# Pairs that are compared: frames at so many places, each with some whose poses are much like its own. If too few
+# match, which is so where the poses belong to other pictures, at more places with the next frames in their order.
+_PLACES_BY_POSE = 6
+_PLACES_BY_ORDER = 24
 _STEPS = (1, 2, 4)
 # Of panoramas, whose faces are all compared with all.
 _STEPS_OF_PANORAMAS = (1,)
@@ -78,8 +80,7 @@ def check_convention(frames: FrameSet, found: FramePriors, database_path: Path, 
     """
     diagonal_px = float(np.hypot(frames.frames[0].width, frames.frames[0].height))
     agreements: dict[Convention, Agreement] = {}
-    for places in _PLACES:
-        sample = _sample(found, places)
+    for sample in (_alike(found), _successive(found)):
         match_pairs(frames, sample, database_path, config)
         pairs = _verified(found, sample, database_path)
         agreements = _agreements(found, pairs, frames, config) if len(pairs) >= _MIN_PAIRS else {}
@@ -144,15 +145,49 @@ def depths(points1: FloatArray, points2: FloatArray, cam2_from_cam1: FloatArray)
     return (ab * bt - bb * at) / determinant, (aa * bt - ab * at) / determinant
 
 
-def _sample(found: FramePriors, num_places: int) -> Pairs:
+def _alike(found: FramePriors) -> Pairs:
+    """Frames with others whose orientation and place are near, whatever the convention: it changes neither the angle
+    between two orientations, nor much the distance of two cameras that are alike."""
+    groups = _by_moment(found)
+    position = {index: place for place, index in enumerate(found.frames)}
+    poses = found.cam_from_world[[position[group[0]] for group in groups]]
+    wanted: set[tuple[int, int]] = set()
+    for place in _spread(len(groups), _PLACES_BY_POSE):
+        turned = np.arccos(np.clip((np.einsum("nij,ij->n", poses[:, :3, :3], poses[place, :3, :3]) - 1) / 2, -1, 1))
+        moved = [np.linalg.norm(p[:, :3, 3] - p[place, :3, 3], axis=1) for p in (poses, inverted(poses))]
+        cost = sum(unlike / (np.median(unlike) or 1.0) for unlike in (turned, *moved))
+        near = np.argsort(np.where(np.arange(len(groups)) == place, np.inf, cost), kind="stable")
+        steps = [step for step in _steps(found, groups) if step < len(groups)]
+        wanted |= {(min(place, other), max(place, other)) for other in (int(near[step - 1]) for step in steps)}
+    return _pairs_of(groups, wanted)
+
+
+def _successive(found: FramePriors) -> Pairs:
     """Neighbours in the frames' order: what was taken one after the other mostly overlaps."""
+    groups = _by_moment(found)
+    places = _spread(len(groups), _PLACES_BY_ORDER)
+    steps = _steps(found, groups)
+    return _pairs_of(
+        groups, {(place, place + step) for place in places for step in steps if place + step < len(groups)}
+    )
+
+
+def _by_moment(found: FramePriors) -> list[list[int]]:
     taken: dict[int, list[int]] = {}
     for index, moment in zip(found.frames, found.moments, strict=True):
         taken.setdefault(moment, []).append(index)
-    groups = list(taken.values())
-    steps = _STEPS_OF_PANORAMAS if len(groups) < len(found) else _STEPS
-    places = {int(place) for place in np.linspace(0, len(groups) - 1, num_places)}
-    wanted = {(place, place + step) for place in places for step in steps if place + step < len(groups)}
+    return list(taken.values())
+
+
+def _spread(count: int, places: int) -> set[int]:
+    return {int(place) for place in np.linspace(0, count - 1, places)}
+
+
+def _steps(found: FramePriors, groups: list[list[int]]) -> tuple[int, ...]:
+    return _STEPS_OF_PANORAMAS if len(groups) < len(found) else _STEPS
+
+
+def _pairs_of(groups: list[list[int]], wanted: set[tuple[int, int]]) -> Pairs:
     return sorted((i, j) for first, second in wanted for i in groups[first] for j in groups[second])
 
 

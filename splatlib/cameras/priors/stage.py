@@ -38,7 +38,7 @@ from splatlib.progress import logger
 
 # Features of trusted poses: only points to start Gaussians from are wanted, not poses. At 0.6 of the size features
 # of fox_540 take 2.4 instead of 4.0 CPU-s.
-_TRUST_FEATURES = 1024
+_TRUST_FEATURES = 768
 _TRUST_SIZE = 0.6
 # Of the longer side, at least: smaller pictures, such as panoramas' faces, have no features to spare.
 _TRUST_MIN_PX = 288
