@@ -110,9 +110,10 @@ def _pinhole_model(model: pycolmap.Reconstruction) -> tuple[pycolmap.Reconstruct
         # COLMAP returns rays of its own making for what a fisheye lens sees at 90 degrees or more.
         returned = np.asarray(camera.img_from_cam(np.column_stack([rays, np.ones(len(rays))]))).reshape(-1, 2)
         in_front = np.linalg.norm(returned - keypoints, axis=1) < _MAX_RETURN_PX
+        places = pinhole.images[image_id].points2D  # looked up once: each look-up makes an object per keypoint
         for index, xy in enumerate(moved):
             if in_front[index]:
-                pinhole.images[image_id].points2D[index].xy = xy
+                places[index].xy = xy
             else:
                 _forget_keypoint(pinhole, image_id, index)
     return pinhole, remaps
