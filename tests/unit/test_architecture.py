@@ -70,8 +70,12 @@ HEAVY = {
     "networkx",
     "gsplat",
     "triton",
+    "ipywidgets",
+    "anywidget",
+    "nbconvert",
+    "nbformat",
 }
-MODULES = sorted(PACKAGE.rglob("*.py"))
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "node_modules" not in path.parts)
 
 
 def owner(module: Path) -> str:
