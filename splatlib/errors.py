@@ -15,6 +15,7 @@ SplatlibError                      splatlib
 │   └── DeviceError                device                the GPU asked for cannot train
 │       └── NoGpuError             no_gpu                there is none
 ├── ExportError                    export
+├── NotebookError                  notebook        a cell of a batch run failed, or its kernel died
 ├── S3Error                        s3              Amazon S3 does not give what it is asked for
 │   ├── S3AccessError              s3_access             credentials that are missing, expired, or not enough
 │   └── S3NotFoundError            s3_not_found
@@ -109,6 +110,10 @@ class NoGpuError(DeviceError):
 
 class ExportError(SplatlibError):
     code = "export"
+
+
+class NotebookError(SplatlibError):
+    code = "notebook"
 
 
 class S3Error(SplatlibError):

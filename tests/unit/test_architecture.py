@@ -21,6 +21,7 @@ CORE = {
     "gaussians",
     "artifacts",
     "files",
+    "events",
     "progress",
     "threads",
     "s3",
@@ -36,12 +37,13 @@ MAY_SEE: dict[str, set[str]] = {
     "spherical_harmonics": set(),
     "gaussians": {"errors", "spherical_harmonics"},
     "files": {"errors"},
+    "events": {"files"},
     "progress": {"errors"},
     "threads": set(),
     "equirectangular": set(),
     "s3": {"errors", "files", "progress"},
     "artifacts": {"errors", "gaussians"},
-    "workspace": CORE - {"gaussians", "workspace"},
+    "workspace": CORE - {"gaussians", "events", "workspace"},
     "render": CORE,
     "matching": CORE,
     **{stage: CORE | {"render", "matching"} for stage in STAGES},
@@ -50,7 +52,9 @@ MAY_SEE: dict[str, set[str]] = {
     "report": CORE | {"render", "widgets"},
     "parameters": {"errors", "config", "s3"},
     "pipeline": CORE | STAGES | {"render", "report", "widgets"},
-    "cli": CORE | {"samples", "parameters", "pipeline", "report", "widgets"},
+    "notebooks": CORE | {"parameters", "widgets"},
+    "commands": CORE | {"notebooks"},
+    "cli": CORE | {"samples", "parameters", "pipeline", "report", "widgets", "commands"},
     "__main__": {"cli"},
     "__init__": CORE | STAGES | {"samples", "report", "pipeline"},
 }
@@ -70,6 +74,9 @@ HEAVY = {
     "networkx",
     "gsplat",
     "triton",
+    "papermill",
+    "nbformat",
+    "nbconvert",
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
