@@ -49,10 +49,12 @@ MAY_SEE: dict[str, set[str]] = {
     "widgets": CORE | {"render"},
     "report": CORE | {"render", "widgets"},
     "parameters": {"errors", "config", "s3"},
+    "launch": {"_version", "errors", "config", "files", "progress", "threads", "s3"},
+    "container": CORE | {"launch", "pipeline"},
     "pipeline": CORE | STAGES | {"render", "report", "widgets"},
-    "cli": CORE | {"samples", "parameters", "pipeline", "report", "widgets"},
+    "cli": CORE | {"samples", "parameters", "pipeline", "report", "widgets", "launch"},
     "__main__": {"cli"},
-    "__init__": CORE | STAGES | {"samples", "report", "pipeline"},
+    "__init__": CORE | STAGES | {"samples", "report", "pipeline", "launch"},
 }
 HEAVY = {
     "torch",
@@ -60,6 +62,7 @@ HEAVY = {
     "backgroundremover",
     "boto3",
     "botocore",
+    "sagemaker",
     "cv2",
     "pycolmap",
     "numba",
@@ -120,6 +123,11 @@ def test_import_splatlib_loads_nothing_heavy() -> None:
 
 def test_the_command_line_answers_without_the_heavy_libraries() -> None:
     assert not loaded_by("import splatlib.cli; splatlib.Job(capture='x').to_json()") & HEAVY
+
+
+def test_launchers_load_neither_boto3_nor_the_sagemaker_sdk() -> None:
+    loaded = loaded_by("import splatlib.launch as launch; launch.LocalProcess(); launch.FakeLauncher()")
+    assert not loaded & HEAVY
 
 
 def test_cv2_loads_before_pycolmap() -> None:
