@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
@@ -49,6 +50,20 @@ class Job(Config):
     def sources(self) -> tuple[str, ...]:
         """What was named as the capture, in order; one or more."""
         return (self.capture,) if isinstance(self.capture, str) else self.capture
+
+    @classmethod
+    def from_toolbox(cls, fields: Mapping[str, Any]) -> Job:
+        """The job that a job JSON of the AWS guidance describes; what cannot be mapped is told by warnings.
+
+        Raises ConfigError naming each key that is unknown, wrong, or asks for what cannot be had here. The notes as
+        values, and the instance it names: ``splatlib.config.toolbox.read_toolbox``.
+        """
+        from splatlib.config.toolbox import read_toolbox  # it builds on this module
+
+        read = read_toolbox(fields)
+        for note in read.notes:
+            warnings.warn(note, stacklevel=2)
+        return read.job
 
     def with_overrides(self, overrides: Mapping[str, Any] | Iterable[str]) -> Job:
         """A copy with dotted fields replaced: ``{"train.steps": 500}`` or ``["train.steps=500"]``.
