@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any
 
@@ -63,6 +64,20 @@ class Job(Config):
             if section.get(name) and section[name] != keyword:
                 section[name] = changed(section[name])
         return Job.from_dict(fields)
+
+    @classmethod
+    def from_toolbox(cls, fields: Mapping[str, Any]) -> Job:
+        """The job that a job JSON of the AWS guidance describes; what cannot be mapped is told by warnings.
+
+        Raises ConfigError naming each key that is unknown, wrong, or asks for what cannot be had here. The notes as
+        values, and the instance it names: ``splatlib.config.toolbox.read_toolbox``.
+        """
+        from splatlib.config.toolbox import read_toolbox  # it builds on this module
+
+        read = read_toolbox(fields)
+        for note in read.notes:
+            warnings.warn(note, stacklevel=2)
+        return read.job
 
     def with_overrides(self, overrides: Mapping[str, Any] | Iterable[str]) -> Job:
         """A copy with dotted fields replaced: ``{"train.steps": 500}`` or ``["train.steps=500"]``.
