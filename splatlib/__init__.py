@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from splatlib.errors import SplatlibError as SplatlibError
     from splatlib.export import export_splat as export_splat
     from splatlib.gaussians import Gaussians as Gaussians
+    from splatlib.launch import LocalProcess as LocalProcess
+    from splatlib.launch import submit as submit
     from splatlib.masks import mask_frames as mask_frames
     from splatlib.pipeline import reconstruct as reconstruct
     from splatlib.report import write_check_report as write_check_report
@@ -55,6 +57,7 @@ _HOME = {
     "splatlib.errors": ("SplatlibError",),
     "splatlib.export": ("export_splat",),
     "splatlib.gaussians": ("Gaussians",),
+    "splatlib.launch": ("LocalProcess", "submit"),
     "splatlib.masks": ("mask_frames",),
     "splatlib.pipeline": ("reconstruct",),
     "splatlib.report": ("write_check_report", "write_report"),
