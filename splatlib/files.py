@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,16 +31,29 @@ def digest_of_path(path: Path) -> str:
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a file so that a reader, or a restart, finds the old one or the whole new one."""
-    temporary = path.with_name(path.name + ".part")
+    with replacing(path) as partial, partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A path beside ``path`` to write to; renamed to it at the end, deleted (file or folder) if anything goes wrong.
+
+    A reader, or a restart, finds the old file or the whole new one. A folder at ``path`` is replaced if it is empty.
+    """
+    partial = path.with_name(path.name + ".part")
     try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
+        yield partial
+        if partial.is_file():
+            with partial.open("rb") as file:
+                os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
         with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+            if partial.is_dir():
+                shutil.rmtree(partial)
+            else:
+                partial.unlink(missing_ok=True)
         raise
 
 

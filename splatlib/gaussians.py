@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
 
 from splatlib.errors import ArtifactError
-from splatlib.spherical_harmonics import rotate_sh
+from splatlib.ply import header, read_ply
+from splatlib.spherical_harmonics import half_turn, mirror_sh, rotate_sh
 
 FloatArray = npt.NDArray[np.float32]
 
 SH_C0 = 0.28209479177387814  # zeroth real spherical harmonic, 1 / (2 √π)
 
-_PLY_TYPES = {
-    **{"char": "i1", "uchar": "u1", "short": "<i2", "ushort": "<u2", "int": "<i4", "uint": "<u4"},
-    **{"float": "<f4", "double": "<f8", "int8": "i1", "uint8": "u1", "int16": "<i2", "uint16": "<u2"},
-    **{"int32": "<i4", "uint32": "<u4", "float32": "<f4", "float64": "<f8"},
-}
-_PLY_HEADER_LINES = 500  # a file with a longer header is no splat
+_PLY_BLOCK_ROWS = 8192
 
 
 @dataclass(frozen=True)
@@ -105,51 +102,103 @@ class Gaussians:
         return replace(
             self,
             means=(scale * (self.means @ turn.T) + shift).astype(np.float32),
-            log_scales=(self.log_scales + np.log(scale)).astype(np.float32),
-            quats=_quats_product(quat_from_matrix(turn), self.quats).astype(np.float32),
-            sh=rotate_sh(self.sh, turn).astype(np.float32),
+            log_scales=self.log_scales + np.float32(np.log(scale)),
+            quats=_quats_product(quat_from_matrix(turn), self.quats),
+            sh=np.asarray(rotate_sh(self.sh, turn), np.float32),
         )
+
+    def mirrored(self, normal: npt.ArrayLike, offset: float = 0.0) -> Self:
+        """The Gaussians seen in the mirror {x : n · x = offset}, n the unit vector along ``normal`` [3].
+
+        A mirror turns ellipsoids as a half turn about its normal does: they are their own mirror images.
+        """
+        unit = np.asarray(normal, np.float64)
+        length = np.linalg.norm(unit) if unit.shape == (3,) else np.nan
+        if not (np.isfinite(length) and length > 0):
+            raise ValueError(f"normal wants three numbers that are not all zero, got {normal!r}")
+        unit = unit / length
+        distances = self.means @ unit - offset
+        return replace(
+            self,
+            means=(self.means - 2 * distances[:, None] * unit).astype(np.float32),
+            quats=_quats_product(quat_from_matrix(half_turn(unit)), self.quats),
+            sh=np.asarray(mirror_sh(self.sh, unit), np.float32),
+        )
+
+    def with_sh_degree(self, degree: int) -> Self:
+        """Cut, or filled with zeros, to another SH degree, 0…3."""
+        if not 0 <= degree <= 3:
+            raise ValueError(f"degree wants 0…3, got {degree}")
+        num_bases = (degree + 1) ** 2
+        missing = np.zeros((len(self), max(0, num_bases - self.sh.shape[1]), 3), np.float32)
+        return replace(self, sh=np.concatenate([self.sh[:, :num_bases], missing], axis=1))
+
+    @classmethod
+    def merged(cls, parts: Sequence[Gaussians]) -> Gaussians:
+        """Several sets as one, of the highest SH degree among them."""
+        if not parts:
+            raise ValueError("nothing to merge")
+        degree = max(part.sh_degree for part in parts)
+        same = [part.with_sh_degree(degree) for part in parts]
+        return Gaussians(**{f.name: np.concatenate([getattr(p, f.name) for p in same]) for f in fields(Gaussians)})
 
     def save_ply(self, path: str | Path) -> None:
         """Write the binary PLY of the 3DGS authors, bit for bit what is in memory. Raises OSError."""
-        columns = np.concatenate(list(self._ply_columns()), axis=1, dtype="<f4")
-        header = [
-            "ply",
-            "format binary_little_endian 1.0",
-            f"element vertex {len(self)}",
-            *(f"property float {name}" for name in _ply_names(self.sh_degree)),
-            "end_header",
-        ]
         with Path(path).open("wb") as file:
-            file.write("".join(line + "\n" for line in header).encode("ascii"))
-            file.write(columns.tobytes())  # ndarray.tofile does not say that a disk is full
+            names = _ply_names(self.sh_degree)
+            file.write(header({"vertex": np.broadcast_to(np.zeros((), [(n, "<f4") for n in names]), len(self))}))
+            for begin in range(0, len(self), _PLY_BLOCK_ROWS):  # in blocks: a second copy of all would not be small
+                block = self.select(np.arange(begin, min(begin + _PLY_BLOCK_ROWS, len(self))))
+                columns = np.concatenate(block._ply_columns(), axis=1, dtype="<f4")
+                file.write(columns.data)  # ndarray.tofile does not say that a disk is full
 
     @classmethod
     def load_ply(cls, path: str | Path) -> Self:
-        """Read a 3DGS PLY: little-endian binary, columns in any order, further columns ignored.
+        """Read a 3DGS PLY: binary or text, columns in any order, further columns and elements ignored.
 
-        Read by NumPy: gsply skips columns that are not float, plyfile is GPL. Raises ArtifactError.
+        Raises ArtifactError: it is no PLY of Gaussians, is cut short, or cannot be read.
         """
         path = Path(path)
-        try:
-            with path.open("rb") as file:
-                count, columns = _read_ply_header(file)
-                held = (path.stat().st_size - file.tell()) // max(columns.itemsize, 1)
-                table = np.fromfile(file, dtype=columns, count=min(count, held))
-        except (OSError, ValueError) as error:
-            raise ArtifactError(f"{path} cannot be read as a splat", why=str(error)) from error
-        if len(table) != count:
-            raise ArtifactError(f"{path} is cut short", why=f"it announces {count} Gaussians and holds {len(table)}")
-        num_rest = sum(name.startswith("f_rest_") for name in columns.names or ())
+        table = read_ply(path, ["vertex"]).get("vertex")
+        if table is None:
+            raise ArtifactError(f"{path} is a PLY, but not of 3D Gaussians", why="it has no element 'vertex'")
+        return cls.from_table(table, path)
+
+    @classmethod
+    def from_table(cls, table: npt.NDArray[np.void], path: Path) -> Self:
+        """Of the vertices of a 3DGS PLY, a structured array; ``path`` is for messages. Raises ArtifactError."""
+        held = table.dtype.names or ()
+        num_rest = sum(name.startswith("f_rest_") for name in held)
         degree = {0: 0, 9: 1, 24: 2, 45: 3}.get(num_rest)
-        missing = sorted(set(_ply_names(degree or 0)) - set(columns.names or ()))
+        missing = sorted(set(_ply_names(degree or 0)) - set(held))
         if degree is None or missing:
             why = f"columns missing: {', '.join(missing)}" if missing else f"{num_rest} columns f_rest_*"
             raise ArtifactError(f"{path} is a PLY, but not of 3D Gaussians", why=why)
-        values = np.stack([table[name].astype(np.float32) for name in _ply_names(degree)], axis=1)
-        means, dc, rest, opacity, log_scales, quats = np.split(values, np.cumsum([3, 3, num_rest, 1, 3]), axis=1)
-        sh = np.concatenate([dc[:, None], rest.reshape(count, 3, num_rest // 3).transpose(0, 2, 1)], axis=1)
-        return cls(*(np.ascontiguousarray(a) for a in (means, log_scales, quats, opacity[:, 0], sh)))
+
+        loaded = cls(
+            means=np.empty((len(table), 3), np.float32),
+            log_scales=np.empty((len(table), 3), np.float32),
+            quats=np.empty((len(table), 4), np.float32),
+            opacity_logits=np.empty(len(table), np.float32),
+            sh=np.empty((len(table), 1 + num_rest // 3, 3), np.float32),
+        )
+        for begin in range(0, len(table), _PLY_BLOCK_ROWS):  # blocks that a cache holds: 4x faster than whole columns
+            rows = slice(begin, begin + _PLY_BLOCK_ROWS)
+            for name, target in loaded._ply_targets():
+                target[rows] = table[name][rows]
+        return loaded
+
+    def _ply_targets(self) -> Iterator[tuple[str, FloatArray]]:
+        """Each PLY column's name with the view [N] of these arrays that holds it."""
+        for prefix, array in (("", self.means), ("scale_", self.log_scales), ("rot_", self.quats)):
+            for axis in range(array.shape[1]):
+                yield (prefix + str(axis) if prefix else "xyz"[axis]), array[:, axis]
+        yield "opacity", self.opacity_logits
+        num_rest = self.sh.shape[1] - 1
+        for channel in range(3):
+            yield f"f_dc_{channel}", self.sh[:, 0, channel]
+            for index in range(num_rest):
+                yield f"f_rest_{channel * num_rest + index}", self.sh[:, 1 + index, channel]
 
     def _ply_columns(self) -> tuple[FloatArray, ...]:
         rest = self.sh[:, 1:].transpose(0, 2, 1).reshape(len(self), 3 * (self.sh.shape[1] - 1))  # channel-major
@@ -163,31 +212,6 @@ def _ply_names(sh_degree: int) -> list[str]:
         *(f"f_rest_{index}" for index in range(num_rest)),
         *("opacity", "scale_0", "scale_1", "scale_2", "rot_0", "rot_1", "rot_2", "rot_3"),
     ]
-
-
-def _read_ply_header(file: BinaryIO) -> tuple[int, np.dtype]:
-    """Number and record type of the vertices; leaves the file where their data begin. Raises ValueError."""
-    if file.readline(16).strip() != b"ply":
-        raise ValueError("it is no PLY file")
-    count, columns, element, binary = -1, [], "", False
-    for _ in range(_PLY_HEADER_LINES):
-        words = file.readline(4096).decode("ascii", "replace").split()
-        if words[:1] == ["format"]:
-            binary = words[1:2] == ["binary_little_endian"]
-        elif words[:1] == ["element"] and len(words) == 3:
-            if not element and words[1] != "vertex":
-                raise ValueError(f"its first element is {words[1]!r}, not vertex")
-            element = words[1]
-            count = int(words[2]) if element == "vertex" else count
-        elif words[:1] == ["property"] and element == "vertex":
-            if len(words) != 3 or words[1] not in _PLY_TYPES:
-                raise ValueError(f"cannot read {' '.join(words)!r}")
-            columns.append((words[2], _PLY_TYPES[words[1]]))
-        elif words == ["end_header"]:
-            if not binary or count < 0:
-                raise ValueError("it holds no little-endian binary vertices")
-            return count, np.dtype(columns)
-    raise ValueError("its header does not end")
 
 
 def quat_from_matrix(rotation: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -206,8 +230,8 @@ def quat_from_matrix(rotation: npt.NDArray[np.float64]) -> npt.NDArray[np.float6
     return quat if quat[0] >= 0 else -quat
 
 
-def _quats_product(left: npt.NDArray[np.float64], right: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+def _quats_product(left: npt.NDArray[np.float64], right: FloatArray) -> FloatArray:
     """Hamilton product of one quaternion [4] with many [N, 4], wxyz."""
     w, x, y, z = left
-    matrix = np.array([[w, -x, -y, -z], [x, w, -z, y], [y, z, w, -x], [z, -y, x, w]])
-    return right.astype(np.float64) @ matrix.T
+    matrix = np.array([[w, -x, -y, -z], [x, w, -z, y], [y, z, w, -x], [z, -y, x, w]], np.float32)
+    return right @ matrix.T

@@ -60,25 +60,48 @@ def evaluate_sh(sh: npt.ArrayLike, directions: npt.ArrayLike) -> npt.NDArray[np.
     return np.einsum("...k,...kc->...c", sh_bases(directions, degree), coefficients)
 
 
-def rotate_sh(sh: npt.NDArray[np.floating], rotation: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def rotate_sh(sh: npt.NDArray[np.floating], rotation: npt.NDArray[np.float64]) -> npt.NDArray[np.floating]:
     """Coefficients of the turned function: ``evaluate_sh(rotate_sh(sh, R), R d) == evaluate_sh(sh, d)``.
 
     Degrees do not mix under a rotation. Each degree's matrix is found exactly by solving for the values at a fixed
-    set of directions, which needs no table of recursion formulae (cf. Ivanic and Ruedenberg 1996).
+    set of directions, which needs no table of recursion formulae (cf. Ivanic and Ruedenberg 1996). All Gaussians,
+    degrees and colours are then turned by one matrix product.
 
     Args:
         sh: [N, (degree + 1)², C]. rotation: [3, 3] orthonormal, determinant 1.
 
     Returns:
-        [N, (degree + 1)², C] float64.
+        [N, (degree + 1)², C] in the precision of ``sh``.
     """
-    turned = np.array(sh, np.float64)
-    for degree in range(1, round(sh.shape[1] ** 0.5)):
+    count, num_bases, channels = sh.shape
+    matrix = np.eye(num_bases)
+    for degree in range(1, round(num_bases**0.5)):
         band = slice(degree**2, (degree + 1) ** 2)
         directions, inverse = _probe(degree)
-        band_matrix = (inverse @ sh_bases(directions @ rotation.T, degree)[:, band]).T
-        turned[:, band] = band_matrix @ turned[:, band]
+        matrix[band, band] = (inverse @ sh_bases(directions @ rotation.T, degree)[:, band]).T
+    flat = np.ascontiguousarray(sh).reshape(count, num_bases * channels)
+    return (flat @ np.kron(matrix.T, np.eye(channels)).astype(sh.dtype)).reshape(sh.shape)
+
+
+def mirror_sh(sh: npt.NDArray[np.floating], normal: npt.ArrayLike) -> npt.NDArray[np.floating]:
+    """Coefficients of the function seen in a mirror: with M = I - 2 n nᵀ, its value at M d is the old one at d.
+
+    M is a half turn about n times the inversion d -> -d, under which the odd degrees change their sign.
+
+    Args:
+        sh: [N, (degree + 1)², C]. normal: [3] of the mirror, of any length but 0.
+    """
+    turned = np.array(rotate_sh(sh, half_turn(normal)))
+    for degree in range(1, round(sh.shape[1] ** 0.5), 2):
+        turned[:, degree**2 : (degree + 1) ** 2] *= -1
     return turned
+
+
+def half_turn(axis: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """[3, 3] rotation by 180° about an axis [3] of any length but 0."""
+    unit = np.asarray(axis, np.float64)
+    unit = unit / np.linalg.norm(unit)
+    return 2 * np.outer(unit, unit) - np.eye(3)
 
 
 @lru_cache

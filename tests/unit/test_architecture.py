@@ -18,9 +18,13 @@ CORE = {
     "errors",
     "config",
     "spherical_harmonics",
+    "ply",
     "gaussians",
+    "similarity",
+    "crop",
     "artifacts",
     "files",
+    "events",
     "progress",
     "threads",
     "s3",
@@ -34,14 +38,18 @@ MAY_SEE: dict[str, set[str]] = {
     "errors": set(),
     "config": {"errors"},
     "spherical_harmonics": set(),
-    "gaussians": {"errors", "spherical_harmonics"},
+    "ply": {"errors"},
+    "gaussians": {"errors", "ply", "spherical_harmonics"},
+    "similarity": {"gaussians"},
+    "crop": {"artifacts", "similarity"},
     "files": {"errors"},
+    "events": {"files"},
     "progress": {"errors"},
     "threads": set(),
     "equirectangular": set(),
     "s3": {"errors", "files", "progress"},
     "artifacts": {"errors", "gaussians"},
-    "workspace": CORE - {"gaussians", "workspace"},
+    "workspace": CORE - {"gaussians", "similarity", "crop", "events", "workspace"},
     "render": CORE,
     "matching": CORE,
     **{stage: CORE | {"render", "matching"} for stage in STAGES},
@@ -49,10 +57,14 @@ MAY_SEE: dict[str, set[str]] = {
     "widgets": CORE | {"render"},
     "report": CORE | {"render", "widgets"},
     "parameters": {"errors", "config", "s3"},
+    "launch": {"_version", "errors", "config", "files", "progress", "threads", "s3"},
+    "container": CORE | {"launch", "pipeline"},
     "pipeline": CORE | STAGES | {"render", "report", "widgets"},
-    "cli": CORE | {"samples", "parameters", "pipeline", "report", "widgets"},
+    "notebooks": CORE | {"parameters", "widgets"},
+    "commands": CORE | {"notebooks"},
+    "cli": CORE | {"samples", "parameters", "pipeline", "report", "widgets", "launch", "commands"},
     "__main__": {"cli"},
-    "__init__": CORE | STAGES | {"samples", "report", "pipeline"},
+    "__init__": CORE | STAGES | {"samples", "report", "pipeline", "launch"},
 }
 HEAVY = {
     "torch",
@@ -60,6 +72,7 @@ HEAVY = {
     "backgroundremover",
     "boto3",
     "botocore",
+    "sagemaker",
     "cv2",
     "pycolmap",
     "numba",
@@ -72,8 +85,9 @@ HEAVY = {
     "triton",
     "ipywidgets",
     "anywidget",
-    "nbconvert",
+    "papermill",
     "nbformat",
+    "nbconvert",
 }
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "node_modules" not in path.parts)
 
@@ -124,6 +138,11 @@ def test_import_splatlib_loads_nothing_heavy() -> None:
 
 def test_the_command_line_answers_without_the_heavy_libraries() -> None:
     assert not loaded_by("import splatlib.cli; splatlib.Job(capture='x').to_json()") & HEAVY
+
+
+def test_launchers_load_neither_boto3_nor_the_sagemaker_sdk() -> None:
+    loaded = loaded_by("import splatlib.launch as launch; launch.LocalProcess(); launch.FakeLauncher()")
+    assert not loaded & HEAVY
 
 
 def test_cv2_loads_before_pycolmap() -> None:

@@ -207,13 +207,46 @@ def test_ply_columns_in_any_order_and_further_ones(tmp_path: Path) -> None:
         np.testing.assert_array_equal(getattr(read, name), getattr(gaussians, name))
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "binary_big_endian"])
+def test_plys_as_text_and_big_endian(tmp_path: Path, encoding: str) -> None:
+    """With an element before the vertices, whose property is of another type, and one with lists after them."""
+    gaussians = random_gaussians(6, count=200, sh_degree=2)
+    gaussians.save_ply(tmp_path / "plain.ply")
+    head, _, body = (tmp_path / "plain.ply").read_bytes().partition(b"end_header\n")
+    values = np.frombuffer(body, "<f4").reshape(200, -1)
+    cameras = np.array([1.5, -2.5])
+    if encoding == "ascii":
+        lines = [*(str(value) for value in cameras), *(" ".join(repr(float(v)) for v in row) for row in values)]
+        data = ("\n".join(lines) + "\n3 0 1 2\n").encode()
+    else:
+        data = cameras.astype(">f8").tobytes() + values.astype(">f4").tobytes() + b"\x03" + bytes(12)
+    head = head.replace(b"binary_little_endian", encoding.encode())
+    head = head.replace(b"element vertex", b"element camera 2\nproperty double z\nelement vertex")
+    head += b"element face 1\nproperty list uchar int vertex_indices\nend_header\n"
+    (tmp_path / "other.ply").write_bytes(head + data)
+    read = Gaussians.load_ply(tmp_path / "other.ply")
+    for name in ("means", "log_scales", "quats", "opacity_logits", "sh"):
+        np.testing.assert_array_equal(getattr(read, name), getattr(gaussians, name))
+
+
+def test_an_element_with_lists_before_the_vertices_is_named(tmp_path: Path) -> None:
+    content = b"ply\nformat ascii 1.0\nelement face 1\nproperty list uchar int i\nelement vertex 1\nproperty float x\n"
+    (tmp_path / "lists.ply").write_bytes(content + b"end_header\n1 0\n1\n")
+    with pytest.raises(ArtifactError, match="'vertex' holds lists, or comes after 'face'"):
+        Gaussians.load_ply(tmp_path / "lists.ply")
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
         (b"not a ply at all", "no PLY file"),
-        (b"ply\nformat ascii 1.0\nelement vertex 0\nend_header\n", "little-endian"),
+        (b"ply\nformat morse 1.0\nelement vertex 0\nend_header\n", "encoding 'morse'"),
+        (b"ply\nformat ascii 1.0\nelement vertex 2\nproperty float x\nend_header\n1\n", "cut short"),
+        (b"ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nend_header\none\n", "after 0 rows"),
+        (b"ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nend_header\n1 2\n", "1 properties"),
+        (b"ply\nelement vertex 0\nend_header\n", "names no format"),
         (b"ply\nformat binary_little_endian 1.0\nelement vertex 1\n", "header does not end"),
-        (b"ply\nformat binary_little_endian 1.0\nelement face 1\nend_header\n", "not vertex"),
+        (b"ply\nformat binary_little_endian 1.0\nelement face 0\nend_header\n", "no element 'vertex'"),
         (b"ply\nformat binary_little_endian 1.0\nelement vertex 0\nproperty list int int a\nend_header\n", "list"),
         (b"ply\nformat binary_little_endian 1.0\nelement vertex 99999999999\nproperty float x\nend_header\n", "short"),
         (b"ply\nformat binary_little_endian 1.0\nelement vertex 0\nproperty float x\nend_header\n", "f_dc_0"),
@@ -231,7 +264,7 @@ def test_a_ply_cut_short_is_named(tmp_path: Path) -> None:
     path = tmp_path / "cut.ply"
     random_gaussians(0).save_ply(path)
     path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(ArtifactError, match="20 Gaussians and holds 19"):
+    with pytest.raises(ArtifactError, match="20 of 'vertex' and holds 19"):
         Gaussians.load_ply(path)
 
 
