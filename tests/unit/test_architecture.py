@@ -29,6 +29,7 @@ CORE = {
     "threads",
     "s3",
     "equirectangular",
+    "scene_formats",
     "workspace",
 }
 
@@ -49,7 +50,8 @@ MAY_SEE: dict[str, set[str]] = {
     "equirectangular": set(),
     "s3": {"errors", "files", "progress"},
     "artifacts": {"errors", "gaussians"},
-    "workspace": CORE - {"gaussians", "similarity", "crop", "events", "workspace"},
+    "scene_formats": {"artifacts", "errors", "files", "ply", "threads"},
+    "workspace": CORE - {"gaussians", "similarity", "crop", "events", "scene_formats", "workspace"},
     "render": CORE,
     "matching": CORE,
     **{stage: CORE | {"render", "matching"} for stage in STAGES},
