@@ -83,11 +83,13 @@ HEAVY = {
     "networkx",
     "gsplat",
     "triton",
+    "ipywidgets",
+    "anywidget",
     "papermill",
     "nbformat",
     "nbconvert",
 }
-MODULES = sorted(PACKAGE.rglob("*.py"))
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "node_modules" not in path.parts)
 
 
 def owner(module: Path) -> str:
