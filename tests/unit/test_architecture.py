@@ -63,7 +63,7 @@ MAY_SEE: dict[str, set[str]] = {
     "container": CORE | {"launch", "pipeline"},
     "pipeline": CORE | STAGES | {"render", "report", "widgets"},
     "notebooks": CORE | {"parameters", "widgets"},
-    "commands": CORE | {"notebooks"},
+    "commands": CORE | {"notebooks", "train", "widgets"},
     "cli": CORE | {"samples", "parameters", "pipeline", "report", "widgets", "launch", "commands"},
     "__main__": {"cli"},
     "__init__": CORE | STAGES | {"samples", "report", "pipeline", "launch"},
@@ -85,11 +85,13 @@ HEAVY = {
     "networkx",
     "gsplat",
     "triton",
+    "ipywidgets",
+    "anywidget",
     "papermill",
     "nbformat",
     "nbconvert",
 }
-MODULES = sorted(PACKAGE.rglob("*.py"))
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "node_modules" not in path.parts)
 
 
 def owner(module: Path) -> str:
