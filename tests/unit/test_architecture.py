@@ -29,6 +29,7 @@ CORE = {
     "threads",
     "s3",
     "equirectangular",
+    "scene_formats",
     "workspace",
 }
 
@@ -49,7 +50,8 @@ MAY_SEE: dict[str, set[str]] = {
     "equirectangular": set(),
     "s3": {"errors", "files", "progress"},
     "artifacts": {"errors", "gaussians"},
-    "workspace": CORE - {"gaussians", "similarity", "crop", "events", "workspace"},
+    "scene_formats": {"artifacts", "errors", "files", "ply", "threads"},
+    "workspace": CORE - {"gaussians", "similarity", "crop", "events", "scene_formats", "workspace"},
     "render": CORE,
     "matching": CORE,
     **{stage: CORE | {"render", "matching"} for stage in STAGES},
@@ -61,7 +63,7 @@ MAY_SEE: dict[str, set[str]] = {
     "container": CORE | {"launch", "pipeline"},
     "pipeline": CORE | STAGES | {"render", "report", "widgets"},
     "notebooks": CORE | {"parameters", "widgets"},
-    "commands": CORE | {"notebooks"},
+    "commands": CORE | {"notebooks", "train", "widgets"},
     "cli": CORE | {"samples", "parameters", "pipeline", "report", "widgets", "launch", "commands"},
     "__main__": {"cli"},
     "__init__": CORE | STAGES | {"samples", "report", "pipeline", "launch"},
