@@ -63,7 +63,8 @@ class SageMakerTask(state_task_service_callback.StateTaskServiceCallback):
     """``sagemaker:createTrainingJob.sync``, which moto does not know."""
 
     def __init__(self) -> None:
-        super().__init__({resource.ResourceCondition.Sync})
+        # moto ends a wait through the token's endpoint
+        super().__init__({resource.ResourceCondition.Sync, resource.ResourceCondition.WaitForTaskToken})
 
     def _get_supported_parameters(self) -> set[str]:
         action = self.resource.api_action
