@@ -28,6 +28,7 @@ CORE = {
     "threads",
     "s3",
     "equirectangular",
+    "formats",
     "workspace",
 }
 
@@ -47,7 +48,8 @@ MAY_SEE: dict[str, set[str]] = {
     "equirectangular": set(),
     "s3": {"errors", "files", "progress"},
     "artifacts": {"errors", "gaussians"},
-    "workspace": CORE - {"gaussians", "similarity", "crop", "workspace"},
+    "formats": {"_version", "errors", "files", "gaussians", "ply", "similarity", "threads"},
+    "workspace": CORE - {"gaussians", "similarity", "crop", "formats", "workspace"},
     "render": CORE,
     "matching": CORE,
     **{stage: CORE | {"render", "matching"} for stage in STAGES},
@@ -73,6 +75,7 @@ HEAVY = {
     "scipy",
     "PIL",
     "gsply",
+    "zstandard",
     "networkx",
     "gsplat",
     "triton",
