@@ -36,11 +36,15 @@ if TYPE_CHECKING:
     from splatlib.errors import SplatlibError as SplatlibError
     from splatlib.export import export_splat as export_splat
     from splatlib.gaussians import Gaussians as Gaussians
+    from splatlib.launch import LocalProcess as LocalProcess
+    from splatlib.launch import submit as submit
     from splatlib.masks import mask_frames as mask_frames
     from splatlib.pipeline import reconstruct as reconstruct
     from splatlib.report import write_check_report as write_check_report
     from splatlib.report import write_report as write_report
     from splatlib.samples import make_sample as make_sample
+    from splatlib.train import follow_training as follow_training
+    from splatlib.train import start_training as start_training
     from splatlib.train import train_splat as train_splat
     from splatlib.workspace import Workspace as Workspace
 
@@ -53,11 +57,12 @@ _HOME = {
     "splatlib.errors": ("SplatlibError",),
     "splatlib.export": ("export_splat",),
     "splatlib.gaussians": ("Gaussians",),
+    "splatlib.launch": ("LocalProcess", "submit"),
     "splatlib.masks": ("mask_frames",),
     "splatlib.pipeline": ("reconstruct",),
     "splatlib.report": ("write_check_report", "write_report"),
     "splatlib.samples": ("make_sample",),
-    "splatlib.train": ("train_splat",),
+    "splatlib.train": ("follow_training", "start_training", "train_splat"),
     "splatlib.workspace": ("Workspace",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}

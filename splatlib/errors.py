@@ -14,10 +14,19 @@ SplatlibError                      splatlib
 ├── TrainingError                  training
 │   └── DeviceError                device                the GPU asked for cannot train
 │       └── NoGpuError             no_gpu                there is none
+├── SceneFormatError               scene_format    another program's format cannot hold these cameras
 ├── ExportError                    export
+├── NotebookError                  notebook        a cell of a batch run failed, or its kernel died
 ├── S3Error                        s3              Amazon S3 does not give what it is asked for
 │   ├── S3AccessError              s3_access             credentials that are missing, expired, or not enough
 │   └── S3NotFoundError            s3_not_found
+├── LaunchError                    launch          a job cannot be submitted, followed or fetched
+│   ├── LaunchAccessError          launch_access         AWS refuses: credentials, permissions, the role
+│   ├── LaunchQuotaError           launch_quota          the account may not use (more of) that instance
+│   ├── BudgetError                budget                the estimate is above the cap
+│   ├── JobNotFoundError           job_not_found
+│   ├── JobFailedError             job_failed            it ran, and failed; with the container's own reason
+│   └── JobStoppedError            job_stopped           on request, or at its time limit
 └── WorkspaceError                 workspace
     ├── WorkspaceNotWritableError  workspace_not_writable
     ├── WorkspaceFullError         workspace_full
@@ -107,8 +116,16 @@ class NoGpuError(DeviceError):
     code = "no_gpu"
 
 
+class SceneFormatError(SplatlibError):
+    code = "scene_format"
+
+
 class ExportError(SplatlibError):
     code = "export"
+
+
+class NotebookError(SplatlibError):
+    code = "notebook"
 
 
 class S3Error(SplatlibError):
@@ -121,6 +138,34 @@ class S3AccessError(S3Error):
 
 class S3NotFoundError(S3Error):
     code = "s3_not_found"
+
+
+class LaunchError(SplatlibError):
+    code = "launch"
+
+
+class LaunchAccessError(LaunchError):
+    code = "launch_access"
+
+
+class LaunchQuotaError(LaunchError):
+    code = "launch_quota"
+
+
+class BudgetError(LaunchError):
+    code = "budget"
+
+
+class JobNotFoundError(LaunchError):
+    code = "job_not_found"
+
+
+class JobFailedError(LaunchError):
+    code = "job_failed"
+
+
+class JobStoppedError(LaunchError):
+    code = "job_stopped"
 
 
 class WorkspaceError(SplatlibError):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from splatlib.artifacts import CaptureCheck, ExportBundle, FrameSet, MaskSet, SparseScene, Splat
-from splatlib.config import DOWNLOAD, PRIORS_OF_CAPTURE, Job, MasksConfig
+from splatlib.config import Job, MasksConfig
 from splatlib.progress import logger
 from splatlib.s3 import is_s3_url
 from splatlib.widgets.display import describe
@@ -73,7 +73,7 @@ def reconstruct(job: Job, ws: Workspace | str | Path) -> Reconstruction:
     from splatlib.report import write_report
     from splatlib.train import train_splat
 
-    job = _with_absolute_paths(job)
+    job = job.with_places(_absolute)
     ws = ws if isinstance(ws, Workspace) else Workspace(ws)
     if job.train.device == "cuda" and ws.splat(job.run) is None:
         choose_device("cuda")  # a GPU that is not there is told now, not after an hour of structure from motion
@@ -101,7 +101,7 @@ def check(job: Job, ws: Workspace | str | Path) -> CaptureCheck:
     """
     from splatlib.check import check_capture
 
-    job = _with_absolute_paths(job)
+    job = job.with_places(_absolute)
     ws = ws if isinstance(ws, Workspace) else Workspace(ws)
     if not ws.job_path.exists():
         ws.save_job(job)  # so that `splat resume` goes on from here; what a run asked for is not replaced
@@ -147,19 +147,6 @@ def _masks_of_capture(frames: FrameSet) -> MasksConfig | None:
     return MasksConfig(backend="alpha") if any(frame.has_alpha for frame in frames.frames) else None
 
 
-def _with_absolute_paths(job: Job) -> Job:
-    """The job with paths that still hold when it is resumed from another working directory."""
-    fields = job.to_dict()
-    fields["capture"] = [_absolute(source) for source in job.sources]
-    if job.masks and job.masks.folder:
-        fields["masks"]["folder"] = _absolute(job.masks.folder)
-    if job.masks and job.masks.weights and job.masks.weights != DOWNLOAD:
-        fields["masks"]["weights"] = _absolute(job.masks.weights)
-    if job.cameras.priors and job.cameras.priors != PRIORS_OF_CAPTURE:
-        fields["cameras"]["priors"] = _absolute(job.cameras.priors)
-    return Job.from_dict(fields)
-
-
 def _absolute(place: str) -> str:
-    """A path from the root; what lies in S3 stays as it is."""
+    """A path from the root, so that it holds when the job is resumed from elsewhere; what lies in S3 stays."""
     return place if is_s3_url(place) else str(Path(place).expanduser().absolute())

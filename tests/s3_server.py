@@ -21,6 +21,8 @@ class BadServer:
         fetched: the keys that were asked for with GET, in order, with the Range header.
         cut_after_bytes: the connection closes after so many bytes of a body, while ``cuts_left`` is above 0.
         answer: instead of S3's answers to GET, this status and error code, while ``answers_left`` is above 0.
+        put: the paths of all PUT requests that were passed on.
+        puts_left: so many PUT requests pass; those after them are answered with ``answer``. None: all pass.
     """
 
     def __init__(self, endpoint: str) -> None:
@@ -28,6 +30,9 @@ class BadServer:
         self.fetched: list[tuple[str, str | None]] = []
         self.cut_after_bytes, self.cuts_left = 0, 0
         self.answer, self.answers_left = (503, "SlowDown"), 0
+        self.put: list[str] = []
+        self.puts_left: int | None = None
+        self._lock = threading.Lock()
         self._target = urlparse(endpoint).netloc
         outer = self
 
@@ -37,7 +42,7 @@ class BadServer:
             def do_GET(self) -> None:
                 outer.pass_on(self)
 
-            do_HEAD = do_GET
+            do_HEAD = do_PUT = do_POST = do_GET
 
             def log_message(self, format: str, *args: Any) -> None:
                 pass
@@ -60,9 +65,20 @@ class BadServer:
             self.answers_left -= 1
             status, code = self.answer
             return _send(request, status, [], f"<Error><Code>{code}</Code><Message>said so</Message></Error>".encode())
+        body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
+        if request.command == "PUT":
+            with self._lock:
+                refused = self.puts_left == 0
+                if not refused:
+                    self.put.append(request.path)
+                    self.puts_left = None if self.puts_left is None else self.puts_left - 1
+            if refused:
+                status, code = self.answer
+                text = f"<Error><Code>{code}</Code><Message>said so</Message></Error>"
+                return _send(request, status, [], text.encode())
         connection = http.client.HTTPConnection(self._target)
         headers = {name: value for name, value in request.headers.items() if name.lower() != "host"}
-        connection.request(request.command, request.path, headers=headers)
+        connection.request(request.command, request.path, body=body or None, headers=headers)
         answer = connection.getresponse()
         body = answer.read()
         passed = [(n, v) for n, v in answer.getheaders() if n.lower() not in ("connection", "transfer-encoding")]

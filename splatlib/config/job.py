@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
 from splatlib.config.base import Config
-from splatlib.config.cameras import CamerasConfig
+from splatlib.config.cameras import PRIORS_OF_CAPTURE, CamerasConfig
 from splatlib.config.export import ExportConfig
 from splatlib.config.frames import FramesConfig
-from splatlib.config.masks import MasksConfig
+from splatlib.config.masks import DOWNLOAD, MasksConfig
 from splatlib.config.train import OF_PRESETS, TrainConfig
 from splatlib.errors import ConfigError
 
@@ -49,6 +50,34 @@ class Job(Config):
     def sources(self) -> tuple[str, ...]:
         """What was named as the capture, in order; one or more."""
         return (self.capture,) if isinstance(self.capture, str) else self.capture
+
+    def with_places(self, changed: Callable[[str], str]) -> Job:
+        """A copy in which every file, folder or s3:// place that the job names is replaced by ``changed(place)``."""
+        fields = self.to_dict()
+        fields["capture"] = [changed(source) for source in self.sources]
+        for stage, name, keyword in (
+            ("masks", "folder", None),
+            ("masks", "weights", DOWNLOAD),
+            ("cameras", "priors", PRIORS_OF_CAPTURE),
+        ):
+            section = fields[stage] or {}
+            if section.get(name) and section[name] != keyword:
+                section[name] = changed(section[name])
+        return Job.from_dict(fields)
+
+    @classmethod
+    def from_toolbox(cls, fields: Mapping[str, Any]) -> Job:
+        """The job that a job JSON of the AWS guidance describes; what cannot be mapped is told by warnings.
+
+        Raises ConfigError naming each key that is unknown, wrong, or asks for what cannot be had here. The notes as
+        values, and the instance it names: ``splatlib.config.toolbox.read_toolbox``.
+        """
+        from splatlib.config.toolbox import read_toolbox  # it builds on this module
+
+        read = read_toolbox(fields)
+        for note in read.notes:
+            warnings.warn(note, stacklevel=2)
+        return read.job
 
     def with_overrides(self, overrides: Mapping[str, Any] | Iterable[str]) -> Job:
         """A copy with dotted fields replaced: ``{"train.steps": 500}`` or ``["train.steps=500"]``.

@@ -15,9 +15,14 @@ _REQUEST_ATTEMPTS = 5
 _CONNECT_TIMEOUT_S, _READ_TIMEOUT_S = 10, 60
 
 _KEPT = "run the same again: what has arrived is kept"
-_PERMISSIONS = (
+_WHO = "see who you are with: aws sts get-caller-identity"
+TO_READ = (
     "the role or user needs s3:ListBucket on the bucket and s3:GetObject on its objects, and kms:Decrypt on the key if"
-    " they are encrypted with one; see who you are with: aws sts get-caller-identity"
+    f" they are encrypted with one; {_WHO}"
+)
+TO_WRITE = (
+    "the role or user needs s3:ListBucket, s3:ListBucketMultipartUploads on the bucket, s3:GetObject, s3:PutObject and"
+    f" s3:ListMultipartUploadParts on its objects, and kms:GenerateDataKey and kms:Decrypt on a key; {_WHO}"
 )
 # By S3's error codes: our class, what failed, what to try. A head request's errors have the status as their code.
 _SAID: tuple[tuple[frozenset[str], type[S3Error], str, str], ...] = (
@@ -37,7 +42,7 @@ _SAID: tuple[tuple[frozenset[str], type[S3Error], str, str], ...] = (
         frozenset({"AccessDenied", "AllAccessDisabled", "AccountProblem", "403", "Forbidden", "KMS.DisabledException"}),
         S3AccessError,
         "access to {url} is denied",
-        _PERMISSIONS,
+        "{needs}",
     ),
     (
         frozenset({"RequestTimeTooSkewed"}),
@@ -105,12 +110,13 @@ def make_client(url: str) -> Any:
 
 
 def denied_error(url: str, why: str) -> S3AccessError:
-    return S3AccessError(f"access to {url} is denied", why=why, hint=_PERMISSIONS)
+    return S3AccessError(f"access to {url} is denied", why=why, hint=TO_READ)
 
 
 @contextlib.contextmanager
-def s3_errors_translated(url: str, replaced: Path | None = None) -> Iterator[None]:
-    """What boto3 raises, as S3Errors. ``replaced``: the part to give up if the object is another one by now."""
+def s3_errors_translated(url: str, replaced: Path | None = None, needs: str = TO_READ) -> Iterator[None]:
+    """What boto3 raises, as S3Errors. ``replaced``: the part to give up if the object is another one by now;
+    ``needs``: the permissions that the work needs."""
     from botocore import exceptions as boto
 
     try:
@@ -122,7 +128,7 @@ def s3_errors_translated(url: str, replaced: Path | None = None) -> Iterator[Non
             raise S3Error(
                 f"{url} was replaced while it was downloaded", hint="wait for the upload to end, and run it again"
             ) from error
-        raise _of_client_error(url, code, error) from error
+        raise _of_client_error(url, code, error, needs) from error
     except (boto.TokenRetrievalError, boto.SSOError) as error:
         raise S3AccessError("the AWS login has expired", why=str(error), hint="aws sso login") from error
     except (
@@ -132,7 +138,7 @@ def s3_errors_translated(url: str, replaced: Path | None = None) -> Iterator[Non
         boto.ProfileNotFound,
     ) as error:
         raise S3AccessError(
-            f"no AWS credentials to read {url} with",
+            f"no AWS credentials for {url}",
             why=str(error),
             hint="aws configure, or aws sso login, or set AWS_PROFILE; on AWS, give the machine a role",
         ) from error
@@ -150,11 +156,11 @@ def s3_errors_translated(url: str, replaced: Path | None = None) -> Iterator[Non
         raise S3Error(f"{url} cannot be read", why=str(error), hint="check AWS_REGION and AWS_ENDPOINT_URL") from error
 
 
-def _of_client_error(url: str, code: str, error: Any) -> S3Error:
+def _of_client_error(url: str, code: str, error: Any, needs: str) -> S3Error:
     said = str(error.response.get("Error", {}).get("Message") or error)
     for codes, kind, what, hint in _SAID:
         if code in codes:
-            return kind(what.format(url=url), why=said, hint=hint)
+            return kind(what.format(url=url), why=said, hint=hint.format(needs=needs))
     if code.startswith("KMS."):
-        return denied_error(url, said)
+        return S3AccessError(f"access to {url} is denied", why=said, hint=needs)
     return S3Error(f"S3 answers {url} with {code or 'an error'}", why=said, hint="see the bucket's settings")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from splatlib.artifacts import Artifact, CaptureCheck, ExportBundle, FrameSet, MaskSet, SparseScene, Splat
 from splatlib.errors import ArtifactError
+from splatlib.events import read_progress
 from splatlib.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def _picture(artifact: Artifact) -> Image.Image | Figure | None:
         case Splat(held_out=(_, *_)):
             return stills.held_out_sheet(artifact)
         case Splat():
-            return stills.training_curves(stills.read_metrics(artifact.metrics_path))
+            return stills.training_curves(read_progress(artifact.metrics_path))
     return None
 
 
@@ -75,6 +76,8 @@ def describe(artifact: Artifact) -> str:
             line = (
                 f"Splat: {artifact.num_gaussians:,} Gaussians, SH degree {artifact.sh_degree}, {artifact.steps:,} steps"
             )
+            if artifact.stopped:
+                line += f" of {artifact.settings['steps']:,}, stopped by hand"
             if artifact.psnr_db is not None and artifact.ssim is not None:
                 line += f", held-out PSNR {artifact.psnr_db:.2f} dB, SSIM {artifact.ssim:.3f}"
         case ExportBundle():

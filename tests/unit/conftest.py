@@ -50,5 +50,7 @@ def front(s3_servers: tuple[BadServer, Any]) -> Iterator[BadServer]:
     server.fetched.clear()
     server.asked.clear()
     server.cuts_left = server.answers_left = 0
+    server.puts_left, server.answer = None, (503, "SlowDown")
     yield server
     server.cuts_left = server.answers_left = 0
+    server.puts_left, server.answer = None, (503, "SlowDown")

@@ -24,11 +24,13 @@ CORE = {
     "crop",
     "artifacts",
     "files",
+    "events",
     "progress",
     "threads",
     "s3",
     "equirectangular",
     "formats",
+    "scene_formats",
     "workspace",
 }
 
@@ -43,13 +45,15 @@ MAY_SEE: dict[str, set[str]] = {
     "similarity": {"gaussians"},
     "crop": {"artifacts", "similarity"},
     "files": {"errors"},
+    "events": {"files"},
     "progress": {"errors"},
     "threads": set(),
     "equirectangular": set(),
     "s3": {"errors", "files", "progress"},
     "artifacts": {"errors", "gaussians"},
     "formats": {"_version", "errors", "files", "gaussians", "ply", "similarity", "threads"},
-    "workspace": CORE - {"gaussians", "similarity", "crop", "formats", "workspace"},
+    "scene_formats": {"artifacts", "errors", "files", "ply", "threads"},
+    "workspace": CORE - {"gaussians", "similarity", "crop", "events", "formats", "scene_formats", "workspace"},
     "render": CORE,
     "matching": CORE,
     **{stage: CORE | {"render", "matching"} for stage in STAGES},
@@ -57,10 +61,14 @@ MAY_SEE: dict[str, set[str]] = {
     "widgets": CORE | {"render"},
     "report": CORE | {"render", "widgets"},
     "parameters": {"errors", "config", "s3"},
+    "launch": {"_version", "errors", "config", "files", "progress", "threads", "s3"},
+    "container": CORE | {"launch", "pipeline"},
     "pipeline": CORE | STAGES | {"render", "report", "widgets"},
-    "cli": CORE | {"samples", "parameters", "pipeline", "report", "widgets"},
+    "notebooks": CORE | {"parameters", "widgets"},
+    "commands": CORE | {"notebooks", "train", "widgets"},
+    "cli": CORE | {"samples", "parameters", "pipeline", "report", "widgets", "launch", "commands"},
     "__main__": {"cli"},
-    "__init__": CORE | STAGES | {"samples", "report", "pipeline"},
+    "__init__": CORE | STAGES | {"samples", "report", "pipeline", "launch"},
 }
 HEAVY = {
     "torch",
@@ -68,6 +76,7 @@ HEAVY = {
     "backgroundremover",
     "boto3",
     "botocore",
+    "sagemaker",
     "cv2",
     "pycolmap",
     "numba",
@@ -79,8 +88,13 @@ HEAVY = {
     "networkx",
     "gsplat",
     "triton",
+    "ipywidgets",
+    "anywidget",
+    "papermill",
+    "nbformat",
+    "nbconvert",
 }
-MODULES = sorted(PACKAGE.rglob("*.py"))
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "node_modules" not in path.parts)
 
 
 def owner(module: Path) -> str:
@@ -129,6 +143,11 @@ def test_import_splatlib_loads_nothing_heavy() -> None:
 
 def test_the_command_line_answers_without_the_heavy_libraries() -> None:
     assert not loaded_by("import splatlib.cli; splatlib.Job(capture='x').to_json()") & HEAVY
+
+
+def test_launchers_load_neither_boto3_nor_the_sagemaker_sdk() -> None:
+    loaded = loaded_by("import splatlib.launch as launch; launch.LocalProcess(); launch.FakeLauncher()")
+    assert not loaded & HEAVY
 
 
 def test_cv2_loads_before_pycolmap() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from splatlib.config import CamerasConfig, Job, MasksConfig, TrainConfig
 from splatlib.errors import CamerasError
-from splatlib.pipeline import Reconstruction, _with_absolute_paths, reconstruct
+from splatlib.pipeline import Reconstruction, _absolute, reconstruct
 from splatlib.workspace import Workspace
 from tests.fakes import FakeStages, fake_exports, fake_frames, fake_masks, fake_scene, fake_splat
 
@@ -121,7 +121,7 @@ def test_a_list_of_sources_is_saved_with_full_paths(
 
 def test_what_lies_in_s3_or_in_the_capture_is_no_path() -> None:
     job = Job.from_dict({"capture": ["s3://bucket/a b/", "x.mov"], "cameras": {"priors": "capture"}})
-    absolute = _with_absolute_paths(job)
+    absolute = job.with_places(_absolute)
     assert absolute.sources == ("s3://bucket/a b/", str(Path("x.mov").absolute()))
     assert absolute.cameras.priors == "capture"
 

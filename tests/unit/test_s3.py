@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -271,3 +272,76 @@ def test_an_endpoint_that_does_not_answer_is_named(bucket: Any, monkeypatch: pyt
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
     with pytest.raises(S3Error, match=r"cannot be reached(.|\n)*127.0.0.1:9"):
         s3.list_objects(f"s3://{BUCKET}/a")
+
+
+def contents(folder: Path, **files: bytes) -> list[s3.Content]:
+    folder.mkdir(exist_ok=True)
+    for name, body in files.items():
+        (folder / name).write_bytes(body)
+    return [
+        s3.Content(folder / name, len(body), hashlib.sha256(body).hexdigest()) for name, body in sorted(files.items())
+    ]
+
+
+def test_what_is_uploaded_is_named_by_its_content_and_never_sent_twice(
+    bucket: Any, front: BadServer, tmp_path: Path
+) -> None:
+    files = contents(tmp_path, a=b"one", b=b"two", c=b"one", empty=b"")
+    uploaded = s3.upload(files, f"s3://{BUCKET}/up", "test")
+    assert uploaded == s3.Uploaded(num_files=4, num_sent=3, bytes_sent=6)
+    for file in files:
+        body = bucket.get_object(Bucket=BUCKET, Key=f"up/{file.sha256}")["Body"].read()
+        assert body == file.path.read_bytes()
+    put_before = len(front.put)
+    renamed = contents(tmp_path / "moved", x=b"two", y=b"three")
+    assert s3.upload(renamed, f"s3://{BUCKET}/up", "test") == s3.Uploaded(2, 1, 5)
+    assert len(front.put) == put_before + 1
+
+
+def test_a_large_file_goes_on_where_it_broke_off(
+    bucket: Any, front: BadServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("splatlib.s3.uploads.PART_BYTES", 5 * 2**20)
+    body = np.random.default_rng(1).integers(0, 256, 23 * 2**20, dtype=np.uint8).tobytes()
+    (file,) = contents(tmp_path, big=body)
+    front.puts_left, front.answer = 2, (403, "ExpiredToken")
+    with pytest.raises(S3AccessError, match="expired"):
+        s3.upload([file], f"s3://{BUCKET}/up", "test")
+    with pytest.raises(bucket.exceptions.ClientError):
+        bucket.head_object(Bucket=BUCKET, Key=f"up/{file.sha256}")
+    front.puts_left = None
+    assert s3.upload([file], f"s3://{BUCKET}/up", "test").bytes_sent == 13 * 2**20, "two of five parts were there"
+    assert bucket.get_object(Bucket=BUCKET, Key=f"up/{file.sha256}")["Body"].read() == body
+    assert s3.upload([file], f"s3://{BUCKET}/up", "test").num_sent == 0
+
+
+def test_throttled_uploads_are_repeated_and_then_told(
+    bucket: Any, front: BadServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    files = contents(tmp_path, a=b"one")
+    front.puts_left, front.answer = 0, (503, "SlowDown")
+    with pytest.raises(S3Error, match="asks to go slower"):
+        s3.upload(files, f"s3://{BUCKET}/up", "test")
+    front.puts_left = None
+    assert s3.upload(files, f"s3://{BUCKET}/up", "test").num_sent == 1
+
+
+def test_a_refused_upload_names_the_permissions_it_needs(bucket: Any, front: BadServer, tmp_path: Path) -> None:
+    front.puts_left, front.answer = 0, (403, "AccessDenied")
+    with pytest.raises(S3AccessError, match="denied") as told:
+        s3.upload(contents(tmp_path, a=b"one"), f"s3://{BUCKET}/up", "test")
+    assert "s3:PutObject" in told.value.hint
+    front.puts_left = None
+    with pytest.raises(S3NotFoundError, match="no bucket"):
+        s3.upload(contents(tmp_path, a=b"one"), "s3://nowhere-of-tests/up", "test")
+
+
+def test_a_file_that_changes_while_it_is_uploaded_is_told(bucket: Any, tmp_path: Path) -> None:
+    (file,) = contents(tmp_path, a=b"one")
+    file.path.write_bytes(b"longer")
+    with pytest.raises(S3Error, match="changed while it was uploaded"):
+        s3.upload([file], f"s3://{BUCKET}/up", "test")
+    file.path.unlink()
+    with pytest.raises(S3Error, match="cannot be read"):
+        s3.upload([file], f"s3://{BUCKET}/up", "test")
