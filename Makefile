@@ -7,6 +7,7 @@
 #   make test                       the tests
 #   make splat CAPTURE=fox.mp4      your capture; also OUT=folder PRESET=balanced ARGS="--set train.seed=1"
 #   make lab                        the notebooks in JupyterLab
+#   make js                         the widgets' front end, bundled into splatlib/widgets/static (needs Node 20)
 #   make lint                       what a change must pass besides the tests
 #   make clean                      remove build leftovers and caches; runs/ and .venv stay
 
@@ -23,7 +24,7 @@ PRESET ?= preview
 ARGS ?=
 
 .DELETE_ON_ERROR:
-.PHONY: demo test splat capture-named lab lint clean install
+.PHONY: demo test splat capture-named lab js js-check lint clean install
 
 install: $(INSTALLED)
 
@@ -51,6 +52,17 @@ splat: capture-named $(INSTALLED)
 
 lab: $(INSTALLED)
 	$(IN_VENV) jupyter lab notebooks
+
+JS := splatlib/widgets/js
+
+$(JS)/node_modules/.package-lock.json: $(JS)/package-lock.json
+	cd $(JS) && npm ci --no-audit --no-fund --silent
+
+js: $(JS)/node_modules/.package-lock.json
+	cd $(JS) && npm run --silent build
+
+js-check: $(JS)/node_modules/.package-lock.json
+	cd $(JS) && npm run --silent lint && npm test --silent
 
 lint: $(INSTALLED)
 	$(IN_VENV) ruff check

@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from splatlib.report import write_check_report as write_check_report
     from splatlib.report import write_report as write_report
     from splatlib.samples import make_sample as make_sample
+    from splatlib.train import follow_training as follow_training
+    from splatlib.train import start_training as start_training
     from splatlib.train import train_splat as train_splat
     from splatlib.workspace import Workspace as Workspace
 
@@ -61,7 +63,7 @@ _HOME = {
     "splatlib.pipeline": ("reconstruct",),
     "splatlib.report": ("write_check_report", "write_report"),
     "splatlib.samples": ("make_sample",),
-    "splatlib.train": ("train_splat",),
+    "splatlib.train": ("follow_training", "start_training", "train_splat"),
     "splatlib.workspace": ("Workspace",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}

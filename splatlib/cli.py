@@ -6,11 +6,7 @@ configuration, 130 interrupted.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import shlex
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -19,8 +15,10 @@ import typer
 from splatlib import pipeline
 from splatlib._version import __version__
 from splatlib.artifacts import Artifact, CaptureCheck, ExportBundle, FrameSet, MaskSet, SparseScene, Splat
+from splatlib.commands import notebook, training
+from splatlib.commands.told import errors_told
 from splatlib.config import Job
-from splatlib.errors import ArtifactError, ConfigError, SplatlibError
+from splatlib.errors import ArtifactError, ConfigError
 from splatlib.parameters import default_out
 from splatlib.pipeline import Reconstruction, reconstruct, together
 from splatlib.report import write_check_report
@@ -33,6 +31,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(notebook.app, name="notebook")
+app.add_typer(training.app, name="training")
 
 WorkspaceArgument = Annotated[Path, typer.Argument(metavar="DIR", help="a workspace: the --out of an earlier run")]
 
@@ -78,7 +78,7 @@ def run(
     ] = False,
 ) -> None:
     """Reconstruct a capture. What is done already and unchanged is reused."""
-    with _errors_told(out):
+    with errors_told(out):
         settings: dict[str, object] = {
             "capture": capture or None,
             "train.preset": preset,
@@ -90,7 +90,7 @@ def run(
         chosen = base.with_overrides({field: value for field, value in settings.items() if value is not None})
         chosen = chosen.with_overrides(overrides or [])
         out = out or default_out(chosen.sources)
-    with _errors_told(out), together() as leads:
+    with errors_told(out), together() as leads:
         if leads:
             _tell(reconstruct(chosen, out))
 
@@ -110,10 +110,10 @@ def check(
     `splat run` with the same workspace goes on from here. Exit status 1: fewer than half of the frames are expected to
     find their place, or something failed.
     """
-    with _errors_told(out):
+    with errors_told(out):
         job = Job.from_dict({"capture": _required(capture)}).with_overrides(overrides or [])
         out = out or default_out(job.sources)
-    with _errors_told(out):
+    with errors_told(out):
         checked = pipeline.check(job, out)
         typer.echo(describe(checked))
         typer.echo(f"pictures: {write_check_report(checked)}")
@@ -124,7 +124,7 @@ def check(
 @app.command()
 def resume(directory: WorkspaceArgument) -> None:
     """Go on with a run that was interrupted, or repeat one after its capture changed."""
-    with _errors_told(directory), together() as leads:
+    with errors_told(directory), together() as leads:
         if leads:
             _tell(reconstruct(Workspace.open(directory).load_job(), directory))
 
@@ -132,7 +132,7 @@ def resume(directory: WorkspaceArgument) -> None:
 @app.command()
 def show(directory: WorkspaceArgument) -> None:
     """List the stages of a workspace: what is done, how long it took and what came out."""
-    with _errors_told(directory):
+    with errors_told(directory):
         ws = Workspace.open(directory)
         typer.echo(f"{'stage':<14} {'state':<8} {'seconds':>8}  figures")
         for kind in (FrameSet, MaskSet, CaptureCheck, SparseScene):
@@ -158,7 +158,7 @@ def sample(
     """Make a small sample capture of an invented scene, to try splatlib with."""
     from splatlib.samples import make_sample
 
-    with _errors_told(None):
+    with errors_told(None):
         if kind not in ("video", "photos"):
             raise ConfigError(f"kind {kind!r} is not known", hint="video or photos")
         typer.echo(make_sample(directory, kind=kind).path)
@@ -191,30 +191,3 @@ def _read_job(path: Path) -> Job:
         return Job.from_json(path.read_text())
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read the job {path}", why=str(error)) from error
-
-
-@contextlib.contextmanager
-def _errors_told(out: Path | None) -> Iterator[None]:
-    """Our own errors as a message without a traceback; of others, where the log lies."""
-    started_s = time.time()
-    try:
-        yield
-    except KeyboardInterrupt:
-        again = f"; go on with: splat resume {shlex.quote(str(out))}" if out else ""
-        typer.secho(f"interrupted{again}", err=True)
-        raise typer.Exit(130) from None
-    except SplatlibError as error:
-        typer.secho(str(error), fg=typer.colors.RED, err=True)
-        _tell_log(out, started_s)
-        raise typer.Exit(2 if isinstance(error, ConfigError) else 1) from None
-    except Exception:
-        typer.secho("splatlib met an error that it does not know:", fg=typer.colors.RED, err=True)
-        _tell_log(out, started_s)
-        raise
-
-
-def _tell_log(out: Path | None, started_s: float) -> None:
-    """Name the log that was written last, if it was during this command."""
-    logs = [path for path in (out / "logs").glob("*.log") if path.stat().st_mtime >= started_s] if out else []
-    if logs:
-        typer.secho(f"Log: {max(logs, key=lambda path: path.stat().st_mtime)}", err=True)

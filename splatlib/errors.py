@@ -14,7 +14,9 @@ SplatlibError                      splatlib
 ├── TrainingError                  training
 │   └── DeviceError                device                the GPU asked for cannot train
 │       └── NoGpuError             no_gpu                there is none
+├── SceneFormatError               scene_format    another program's format cannot hold these cameras
 ├── ExportError                    export
+├── NotebookError                  notebook        a cell of a batch run failed, or its kernel died
 ├── S3Error                        s3              Amazon S3 does not give what it is asked for
 │   ├── S3AccessError              s3_access             credentials that are missing, expired, or not enough
 │   └── S3NotFoundError            s3_not_found
@@ -114,8 +116,16 @@ class NoGpuError(DeviceError):
     code = "no_gpu"
 
 
+class SceneFormatError(SplatlibError):
+    code = "scene_format"
+
+
 class ExportError(SplatlibError):
     code = "export"
+
+
+class NotebookError(SplatlibError):
+    code = "notebook"
 
 
 class S3Error(SplatlibError):

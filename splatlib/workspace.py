@@ -42,7 +42,8 @@ from splatlib.files import digest_of, os_errors_translated, write_atomically
 from splatlib.progress import log_file, logger, show_messages
 
 SCHEMA = 1
-STARTED_FILE = "started.json"
+STARTED_FILE, LOCK_FILE = "started.json", ".lock"
+_LOCK_PATIENCE_S = 0.5  # somebody may only be looking whether it is held
 _LIBRARIES = ("numpy", "numba", "pycolmap", "opencv-python-headless", "torch", "gsplat")
 
 ArtifactT = TypeVar("ArtifactT", bound=Artifact)
@@ -118,8 +119,23 @@ class Workspace:
     def check_html_path(self) -> Path:
         return self.root / "check.html"
 
+    def control_path(self, run: str = "main") -> Path:
+        """Requests to a training that runs; beside its folder, which a training that begins empties."""
+        return self.root / "train" / f"{run}.control.json"
+
     def directory(self, kind: type[Artifact], run: str = "main") -> Path:
         return self.root / "train" / run if kind is Splat else self.root / kind.stage
+
+    def in_use(self) -> bool:
+        """Whether some process works in it at this moment."""
+        if not (self.root / LOCK_FILE).exists():
+            return False
+        lock = filelock.FileLock(self.root / LOCK_FILE, timeout=0)
+        try:
+            with lock:
+                return False
+        except filelock.Timeout:
+            return True
 
     # What is there
 
@@ -208,6 +224,7 @@ class Stage(Generic[ArtifactT]):
         self.name = kind.stage
         self.digest = digest_of({"stage": self.name, "config": self.config, "inputs": inputs})
         self.resuming = False
+        self._reopens = False
         self._started_s = 0.0
 
     def reuse(self) -> ArtifactT | None:
@@ -215,7 +232,7 @@ class Stage(Generic[ArtifactT]):
         document = _read_document(self.directory / ARTIFACT_FILE)
         if document is None:
             return None
-        if document.get("digest") != self.digest:
+        if self._made_by(document) != self.digest:
             logger.info("%s: doing it again, %s", self.name, self._difference(document))
             return None
         try:
@@ -223,8 +240,17 @@ class Stage(Generic[ArtifactT]):
         except ArtifactError as error:
             logger.warning("%s: doing it again, %s (%s)", self.name, error.what, error.why)
             return None
-        logger.info("%s: unchanged, reused", self.name)
+        stopped = f" as it was stopped, {document['stopped_at']}" if "stopped_at" in document else ""
+        logger.info("%s: unchanged, reused%s", self.name, stopped)
         return artifact
+
+    def reopen(self) -> None:
+        """Let ``work`` go on with a result that was stopped early, instead of beginning anew."""
+        self._reopens = True
+
+    def _made_by(self, document: dict[str, Any]) -> str | None:
+        """The digest of the config and inputs that a marker's result came from."""
+        return document.get("stopped_of", document.get("digest"))
 
     @contextlib.contextmanager
     def work(self, keep_partial: bool = False) -> Iterator[Path]:
@@ -233,7 +259,7 @@ class Stage(Generic[ArtifactT]):
         With ``keep_partial``, what an interrupted attempt with the same digest left is kept and ``resuming``
         is true. Full disks and unwritable folders become WorkspaceErrors; the log goes to ``logs/<stage>.log``.
         """
-        lock = filelock.FileLock(self.ws.root / ".lock", timeout=0)
+        lock = filelock.FileLock(self.ws.root / LOCK_FILE, timeout=_LOCK_PATIENCE_S)
         with os_errors_translated(self.ws.root), contextlib.ExitStack() as stack:
             try:
                 stack.enter_context(lock)
@@ -251,13 +277,19 @@ class Stage(Generic[ArtifactT]):
                 logger.debug("%s: failed", self.name, exc_info=True)
                 raise
 
-    def finish(self, artifact: ArtifactT) -> ArtifactT:
-        """Write ``artifact.json``: from here on the stage is complete."""
+    def finish(self, artifact: ArtifactT, stopped_at: str = "") -> ArtifactT:
+        """Write ``artifact.json``: from here on the stage is complete.
+
+        With ``stopped_at`` (how far it came, in words) the result is one that a user ended early: it is reused like any
+        other and has a digest of its own, so that what is made from it is made again once the stage was gone on with.
+        """
         started = _read_document(self.directory / STARTED_FILE) or {}
         seconds = time.perf_counter() - self._started_s + started.get("seconds_before", 0.0)
-        artifact = dataclasses.replace(artifact, digest=self.digest, seconds=seconds)
+        own = {"digest": digest_of([self.digest, stopped_at]), "stopped_of": self.digest, "stopped_at": stopped_at}
+        marks = {**self._head(), **(own if stopped_at else {})}
+        artifact = dataclasses.replace(artifact, digest=marks["digest"], seconds=seconds)
         document = {
-            **self._head(),
+            **marks,
             "seconds": seconds,
             "versions": library_versions(),
             "files": self._sizes(),
@@ -283,12 +315,25 @@ class Stage(Generic[ArtifactT]):
         )
         self._started_s += spent_s
 
+    def leave_out(self, seconds: float) -> None:
+        """Seconds that were no work, for instance a pause."""
+        self._started_s += seconds
+
     def _prepare(self, keep_partial: bool) -> None:
+        if self._reopens:
+            self._reopen_stopped()
         started = _read_document(self.directory / STARTED_FILE)
         self.resuming = keep_partial and started is not None and started.get("digest") == self.digest
         if not self.resuming:
             self._empty()
             write_atomically(self.directory / STARTED_FILE, json.dumps(self._head()))
+
+    def _reopen_stopped(self) -> None:
+        document = _read_document(self.directory / ARTIFACT_FILE)
+        if document is not None and document.get("stopped_of") == self.digest:
+            started = {**self._head(), "seconds_before": document["seconds"]}
+            write_atomically(self.directory / STARTED_FILE, json.dumps(started))
+            (self.directory / ARTIFACT_FILE).unlink()
 
     def _empty(self) -> None:
         """Clear the stage's folder, a marker last: one without a marker is not ours, and nothing in it is touched."""

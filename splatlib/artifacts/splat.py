@@ -36,6 +36,7 @@ class Splat(Artifact):
         run: name of the training run.
         psnr_db, ssim, lpips, psnr_corrected_db: means over ``held_out``; None where no view was measured so.
         settings: the config with the preset's values for the device filled in.
+        stopped: whether somebody ended the training early, after ``steps`` of ``settings["steps"]``.
     """
 
     stage: ClassVar[str] = "train"
@@ -49,6 +50,7 @@ class Splat(Artifact):
     held_out: tuple[HeldOutView, ...] = ()
     warnings: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
+    stopped: bool = False
 
     @property
     def ply_path(self) -> Path:

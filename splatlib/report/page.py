@@ -10,6 +10,7 @@ from typing import Any
 
 from splatlib.artifacts import FrameSet, SparseScene, Splat
 from splatlib.errors import ArtifactError, ConfigError
+from splatlib.events import read_progress
 from splatlib.report.checkup import section_of
 from splatlib.report.numbers import Run
 from splatlib.report.templates import templates
@@ -33,7 +34,7 @@ _STAGE_NAMES = {
 
 def report_page(run: Run, document: dict[str, Any]) -> str:
     """The whole page. Raises ArtifactError where a picture it shows is gone."""
-    metrics = stills.read_metrics(run.splat.metrics_path)
+    metrics = read_progress(run.splat.metrics_path)
     pairs = _held_out_pairs(run.splat)
     return (
         templates()

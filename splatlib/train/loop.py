@@ -95,6 +95,12 @@ class Trainer:
             for average, tensor in zip(self._averages, current, strict=True):
                 average.lerp_(tensor, weight)
         if self.done:
+            self.take_average()
+
+    @torch.no_grad()
+    def take_average(self) -> None:
+        """Replace the parameters by their running mean, where there is one: what a training ends with."""
+        if self._averages is not None and len(self._averages[0]) == self.num_gaussians:
             for parameter, average in zip(self.parameters.values(), self._averages, strict=True):
                 parameter.copy_(average)
 

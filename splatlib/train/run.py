@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import pickle
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
+import uuid
 from pathlib import Path
-from types import FrameType
 from typing import Any, TextIO
 
 import numpy as np
@@ -18,9 +14,12 @@ import torch
 
 from splatlib.artifacts import Splat
 from splatlib.errors import TrainingError
+from splatlib.events import Control
+from splatlib.files import write_atomically
 from splatlib.progress import bar, logger
 from splatlib.train.evaluation import HeldOut, render_picture, write_picture
 from splatlib.train.loop import Trainer
+from splatlib.train.requests import Requests, deferred_interrupt
 from splatlib.train.rows import keep_rows, rows_of
 from splatlib.workspace import Stage
 
@@ -32,10 +31,19 @@ METRICS_EVERY_STEPS = {"cpu": 20, "cuda": 100}
 
 
 class TrainingRun:
-    """One training from its last checkpoint to the end, with its files in the stage's folder."""
+    """One training from its last checkpoint to the end, with its files in the stage's folder.
 
-    def __init__(self, trainer: Trainer, held_out: HeldOut, directory: Path, stage: Stage[Splat]) -> None:
+    Attributes:
+        attempt: what requests to this process are addressed to.
+        stopped: whether somebody asked for the end before the last step.
+    """
+
+    def __init__(
+        self, trainer: Trainer, held_out: HeldOut, directory: Path, stage: Stage[Splat], attempt: str | None = None
+    ) -> None:
         self.trainer, self.held_out, self.stage = trainer, held_out, stage
+        self.attempt, self.stopped = attempt or uuid.uuid4().hex[:12], False
+        self._control = Control(stage.ws.control_path(directory.name))
         self.config = trainer.config
         self.checkpoint_path = directory / "checkpoints" / CHECKPOINT_FILE
         self.previews = directory / "previews"
@@ -51,16 +59,39 @@ class TrainingRun:
             self._restore()
 
     def to_the_end(self) -> None:
-        """Train to the last step. Ctrl-C takes effect between two steps, after the state is saved."""
+        """Train to the last step or a stop. Ctrl-C takes effect between two steps, after the state is saved."""
+        with deferred_interrupt() as interrupted, self.metrics_path.open("a") as metrics:
+            requests = Requests(self._control, self.attempt, interrupted)
+            begun = {"steps": self.config.steps, "device": self.trainer.renderer.device.type, "attempt": self.attempt}
+            self._tell(metrics, "begun", **begun)
+            try:
+                self._steps(metrics, requests)
+            except KeyboardInterrupt:
+                self._tell(metrics, "interrupted")
+                raise
+            except Exception as error:
+                self._tell(metrics, "failed", message=str(error))
+                raise
+            self._tell(metrics, "stopping" if self.stopped else "measuring")
+        self._control.clear()
+
+    def _steps(self, metrics: TextIO, requests: Requests) -> None:
         trainer, saved_s = self.trainer, time.perf_counter()
         metrics_every = METRICS_EVERY_STEPS[trainer.renderer.device.type]
         progress = bar(self.config.steps, "training", "step")
         progress.update(trainer.step_index)
         # On a machine that has never trained, the kernels are compiled first: say so, it takes a while.
         progress.set_postfix_str("the first step may compile kernels")
-        with _deferred_interrupt() as interrupted, progress, self.metrics_path.open("a") as metrics:
+        with progress:
             while not trainer.done:
-                self._losses.append(self._step())
+                if (request := requests.newest()) == "pause":
+                    saved_s += self._pause(metrics, requests)
+                elif request == "stop":
+                    self._stop()
+                    break
+                if not requests.interrupted():
+                    self._losses.append(self._step())
+                    progress.update()
                 step = trainer.step_index
                 if step % metrics_every == 0 or trainer.done:
                     loss = self._checked_loss()
@@ -68,17 +99,16 @@ class TrainingRun:
                     progress.set_postfix(loss=f"{loss:.4f}", gaussians=f"{trainer.num_gaussians:,}", refresh=False)
                 if self._preview_every and step % self._preview_every == 0:
                     self._preview(metrics)
-                if interrupted() or time.perf_counter() - saved_s >= self.config.checkpoint_every_s:
+                if requests.interrupted() or time.perf_counter() - saved_s >= self.config.checkpoint_every_s:
                     self._save()
                     saved_s = time.perf_counter()
-                if interrupted():
+                if requests.interrupted():
                     logger.info(
                         "training: interrupted at step %d, the state of step %d is saved", step, self._saved_step
                     )
                     raise KeyboardInterrupt
-                progress.update()
             self._remove_broken()
-            if interrupted():  # in the last moment: the result is not written, but the training is not lost either
+            if requests.interrupted():  # in the last moment: the result is not written, but the training is not lost
                 self._save()
                 raise KeyboardInterrupt
 
@@ -124,7 +154,32 @@ class TrainingRun:
         self._last_loss = loss
         return loss
 
-    def _write(self, metrics: TextIO, entry: dict[str, float]) -> None:
+    def _pause(self, metrics: TextIO, requests: Requests) -> float:
+        """Until asked to go on; the seconds that passed, which count nowhere."""
+        self._save()
+        self._tell(metrics, "paused")
+        logger.info("training: paused at step %d", self.trainer.step_index)
+        seconds = requests.wait_while_paused()
+        self.spent.leave_out(seconds)
+        self.stage.leave_out(seconds)
+        self._tell(metrics, "continued")
+        logger.info("training: going on")
+        return seconds
+
+    def _stop(self) -> None:
+        """Keep the state for whoever goes on, then make of it the best that it can be."""
+        self._save()
+        self.stopped = True
+        done, steps = self.trainer.step_index, self.config.steps
+        self.warnings.append(f"Stopped by hand after {done:,} of {steps:,} steps.")
+        logger.info("training: stopped after %d of %d steps, keeping what there is", done, steps)
+        self.trainer.take_average()
+
+    def _tell(self, metrics: TextIO, event: str, **more: Any) -> None:
+        metrics.write(json.dumps({"step": self.trainer.step_index, "event": event, **more}) + "\n")
+        metrics.flush()
+
+    def _write(self, metrics: TextIO, entry: dict[str, Any]) -> None:
         px = self.trainer.schedule.long_side_px(self.trainer.step_index - 1)
         line = {"step": self.trainer.step_index, "long_side_px": px, **self.spent.so_far(), **entry}
         metrics.write(json.dumps(line) + "\n")
@@ -134,9 +189,12 @@ class TrainingRun:
         """A picture of one view, and the quality on all held-out views so far."""
         trainer = self.trainer
         views = self.held_out.views() or [trainer.views.levels[self.config.max_long_side_px].batch([0])]
-        write_picture(self.previews / f"{trainer.step_index:06d}.jpg", render_picture(trainer, views[0]))
+        picture = self.previews / f"{trainer.step_index:06d}.jpg"
+        write_picture(picture, render_picture(trainer, views[0]))
+        shown: dict[str, Any] = {"preview": f"{self.previews.name}/{picture.name}"}
         if len(self.held_out):
-            self._write(metrics, {"psnr_db": round(self.held_out.mean_psnr_db(trainer), 3)})
+            shown["psnr_db"] = round(self.held_out.mean_psnr_db(trainer), 3)
+        self._write(metrics, shown)
 
     def _save(self) -> None:
         self._checked_loss()  # what has diverged must not replace what has not
@@ -200,7 +258,7 @@ class TrainingRun:
         # What was logged after the checkpoint happens again.
         lines = self.metrics_path.read_text().splitlines() if self.metrics_path.exists() else []
         kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
-        self.metrics_path.write_text("".join(line + "\n" for line in kept))
+        write_atomically(self.metrics_path, "".join(line + "\n" for line in kept))  # whoever reads on notices
         logger.info("training: resumed at step %d of %d", step, self.config.steps)
 
 
@@ -211,33 +269,12 @@ class Spent:
         self._wall_start_s = time.perf_counter() - seconds
         self._cpu_start_s = time.process_time() - cpu_seconds
 
+    def leave_out(self, seconds: float) -> None:
+        """Wall seconds that were no work."""
+        self._wall_start_s += seconds
+
     def so_far(self) -> dict[str, float]:
         return {
             "seconds": round(time.perf_counter() - self._wall_start_s, 3),
             "cpu_seconds": round(time.process_time() - self._cpu_start_s, 3),
         }
-
-
-@contextlib.contextmanager
-def _deferred_interrupt() -> Iterator[Callable[[], bool]]:
-    """While inside, the first Ctrl-C only notes itself: a step is never torn. A second one interrupts at once.
-
-    Python delivers signals to the main thread alone; elsewhere nothing changes.
-    """
-    noted = False
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def note(signum: int, frame: FrameType | None) -> None:
-        nonlocal noted
-        if noted:
-            raise KeyboardInterrupt
-        noted = True
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield lambda: noted
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 
 from splatlib.artifacts import SparseScene, Splat, View
 from splatlib.config import ResolvedTrainConfig, TrainConfig
 from splatlib.errors import ConfigError, TrainingError
+from splatlib.events import append_event
 from splatlib.gaussians import Gaussians
 from splatlib.render import create_renderer
 from splatlib.render.lenses import require_drawable
@@ -24,12 +25,14 @@ from splatlib.train.loop import Trainer
 from splatlib.train.poses import check_lenses
 from splatlib.train.run import TrainingRun
 from splatlib.train.schedule import Schedule, fast, published, with_mcmc_weights
-from splatlib.workspace import Stage, Workspace
+from splatlib.workspace import Workspace
 
 MIN_BUDGET = 5000  # Gaussians, however small the pictures
 
 
-def train_splat(scene: SparseScene, ws: Workspace, config: TrainConfig | None = None, *, run: str = "main") -> Splat:
+def train_splat(
+    scene: SparseScene, ws: Workspace, config: TrainConfig | None = None, *, run: str = "main", go_on: bool = False
+) -> Splat:
     """Train a splat on the solved cameras, on a GPU or on CPU cores.
 
     Every n-th view by name is held out and measured at the end, at the training resolution. An interrupted training
@@ -38,13 +41,66 @@ def train_splat(scene: SparseScene, ws: Workspace, config: TrainConfig | None = 
 
     Args:
         run: name of this training; several share one workspace.
+        go_on: where somebody stopped this training early and kept the result, go on to the last step instead of
+            taking that result.
 
     Raises:
         TrainingError: too few views or points, unreadable or changed pictures, or a loss that is no number any more.
         DeviceError: the device asked for cannot train.
         ConfigError: a setting that the device or the cameras cannot carry.
     """
-    config = config or TrainConfig()
+    return train_attempt(scene, ws, config or TrainConfig(), run=run, go_on=go_on)
+
+
+def train_attempt(
+    scene: SparseScene, ws: Workspace, config: TrainConfig, *, run: str, go_on: bool, attempt: str | None = None
+) -> Splat:
+    """``train_splat``, with the name that requests to this process are addressed to."""
+    train_views, held_out_views = checked_views(scene, config)
+    stage = ws.stage(Splat, config, {"cameras": scene.digest}, run)
+    if (done := stage.reuse()) is not None:
+        if not (done.stopped and go_on):
+            return done
+        stage.reopen()
+    renderer = create_renderer(config.device, antialiased=config.antialiased)
+    settings = config.resolved(renderer.device.type)
+    if settings.outside_mask == "auto":
+        settings = settings.model_copy(update={"outside_mask": scene.outside_mask})
+    _require_able(settings, scene, renderer)
+    with stage.work(keep_partial=True) as directory, _single_threaded_torch():
+        finest = ViewPyramid(scene, held_out_views, [settings.max_long_side_px], renderer)
+        held_out = HeldOut(finest.levels[settings.max_long_side_px])
+        if distributed.world_size() > 1:
+            trained = _train_together(scene, train_views, settings, renderer)
+        else:
+            trainer = create_trainer(scene, train_views, settings, renderer)
+            training = TrainingRun(trainer, held_out, directory, stage, attempt)
+            training.to_the_end()
+            trained = _Trained(trainer, training.warnings, training.stopped)
+        trainer = trained.trainer
+        results = held_out.measure(trainer, directory)
+        trainer.gaussians().save_ply(directory / "splat.ply")
+        splat = Splat(
+            directory=directory,
+            run=run,
+            backend=renderer.name,
+            device=str(renderer.device),
+            steps=trainer.step_index,
+            num_gaussians=trainer.num_gaussians,
+            sh_degree=settings.sh_degree,
+            held_out=tuple(results),
+            warnings=(*held_out.warnings, *trained.warnings),
+            settings=settings.to_dict(),
+            stopped=trained.stopped,
+        )
+        append_event(splat.metrics_path, trainer.step_index, "finished")
+        if trained.stopped:
+            return stage.finish(splat, f"step {splat.steps:,} of {settings.steps:,}")
+        return stage.finish(splat)
+
+
+def checked_views(scene: SparseScene, config: TrainConfig) -> tuple[list[View], list[View]]:
+    """Views to train on and to measure with. Raises TrainingError for a scene that cannot be trained on."""
     train_views, held_out_views = split_held_out(scene.views, config.held_out_every)
     if len(train_views) < 2:
         raise TrainingError(
@@ -52,51 +108,14 @@ def train_splat(scene: SparseScene, ws: Workspace, config: TrainConfig | None = 
             hint="capture more frames, or set held_out_every to 0",
         )
     require_trainable(scene)
-    stage = ws.stage(Splat, config, {"cameras": scene.digest}, run)
-    if (done := stage.reuse()) is not None:
-        return done
-    renderer = create_renderer(config.device, antialiased=config.antialiased)
-    settings = config.resolved(renderer.device.type)
-    if settings.outside_mask == "auto":
-        settings = settings.model_copy(update={"outside_mask": scene.outside_mask})
-    _require_able(settings, scene, renderer)
-    train = _train_together if distributed.world_size() > 1 else _train
-    with stage.work(keep_partial=True) as directory, _single_threaded_torch():
-        finest = ViewPyramid(scene, held_out_views, [settings.max_long_side_px], renderer)
-        held_out = HeldOut(finest.levels[settings.max_long_side_px])
-        trainer, warnings = train(scene, train_views, settings, renderer, held_out, directory, stage)
-        results = held_out.measure(trainer, directory)
-        trainer.gaussians().save_ply(directory / "splat.ply")
-        return stage.finish(
-            Splat(
-                directory=directory,
-                run=run,
-                backend=renderer.name,
-                device=str(renderer.device),
-                steps=trainer.step_index,
-                num_gaussians=trainer.num_gaussians,
-                sh_degree=settings.sh_degree,
-                held_out=tuple(results),
-                warnings=(*held_out.warnings, *warnings),
-                settings=settings.to_dict(),
-            )
-        )
+    return train_views, held_out_views
 
 
-def _train(
-    scene: SparseScene,
-    views: Sequence[View],
-    settings: ResolvedTrainConfig,
-    renderer: Renderer,
-    held_out: HeldOut,
-    directory: Path,
-    stage: Stage[Splat],
-) -> tuple[Trainer, list[str]]:
-    """On one device: the finished training, and what the user should know of it."""
-    trainer = create_trainer(scene, views, settings, renderer)
-    training = TrainingRun(trainer, held_out, directory, stage)
-    training.to_the_end()
-    return trainer, training.warnings
+@dataclass(frozen=True)
+class _Trained:
+    trainer: Trainer
+    warnings: list[str]
+    stopped: bool = False
 
 
 def _train_together(
@@ -104,17 +123,14 @@ def _train_together(
     views: Sequence[View],
     settings: ResolvedTrainConfig,
     renderer: Renderer,
-    held_out: HeldOut,
-    directory: Path,
-    stage: Stage[Splat],
-) -> tuple[Trainer, list[str]]:
+) -> _Trained:
     """On the GPUs of all processes that torchrun started; then all Gaussians on this one, for measuring."""
     settings, schedule, start = plan(scene, views, settings)
     task = distributed.Task(scene, tuple(views), schedule, start)
     trained = distributed.train_together(task)
     trainer = Trainer(settings, schedule, renderer, ViewPyramid(scene, views[:1], [64], renderer), trained.gaussians)
     trainer.step_index = trained.steps
-    return trainer, [f"Trained on {distributed.world_size()} GPUs, {trained.steps:,} steps of as many views."]
+    return _Trained(trainer, [f"Trained on {distributed.world_size()} GPUs, {trained.steps:,} steps of as many views."])
 
 
 def _require_able(settings: ResolvedTrainConfig, scene: SparseScene, renderer: Renderer) -> None:

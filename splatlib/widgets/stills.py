@@ -5,9 +5,7 @@ Drawn by Pillow and by matplotlib's figure objects, never through pyplot's globa
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +14,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from splatlib.artifacts import Frame, FrameSet, HeldOutView, MaskSet, SparseScene, Splat
-from splatlib.progress import logger
+from splatlib.events import TrainingProgress
 from splatlib.widgets.pictures import ACCENT, INK, SECOND, Tile, evenly, sheet, thumbnail
 
 if TYPE_CHECKING:
@@ -89,33 +87,7 @@ def ranked_held_out(splat: Splat, most: int) -> list[tuple[HeldOutView, str]]:
     return [(ordered[index], words.get(index, "")) for index in evenly(len(ordered), most)]
 
 
-@dataclass(frozen=True)
-class Metrics:
-    """What training wrote to ``metrics.jsonl``, by step; a later line about a step replaces an earlier one."""
-
-    losses: dict[int, dict[str, Any]]
-    evaluations: dict[int, dict[str, Any]]
-
-
-def read_metrics(path: Path) -> Metrics:
-    """Lines that are torn, as a killed process leaves them, are left out. No file: no metrics."""
-    metrics = Metrics({}, {})
-    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-    for number, line in enumerate(lines, start=1):
-        try:
-            record = json.loads(line)
-            step = int(record["step"])
-        except (ValueError, KeyError, TypeError):
-            logger.debug("%s: line %d is torn and is left out", path, number)
-            continue
-        if "loss" in record:
-            metrics.losses[step] = record
-        if "psnr_db" in record:
-            metrics.evaluations[step] = record
-    return metrics
-
-
-def training_curves(metrics: Metrics, *, stacked: bool = False) -> Figure:
+def training_curves(metrics: TrainingProgress, *, stacked: bool = False) -> Figure:
     """Loss (logarithmic), held-out PSNR and number of Gaussians over the steps; stacked for narrow screens."""
     figure, panels = figure_of([2.2] * 3 if stacked else [2.6] * 3, stacked, width_in=4.2 if stacked else 9.0)
     from matplotlib.ticker import LogLocator, NullLocator

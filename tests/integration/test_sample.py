@@ -42,6 +42,11 @@ def splat(*arguments: str | Path, killed_at: str | None = None) -> subprocess.Co
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
 
+def figures(metrics: str) -> list[dict[str, float]]:
+    """The lines with figures; events tell how often a training was begun."""
+    return [record for record in map(json.loads, metrics.splitlines()) if "event" not in record]
+
+
 def content(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -181,7 +186,6 @@ def assert_same_results(one: Workspace, other: Workspace) -> None:
         del report["seconds"]
     assert reports[0] == reports[1]
     steps = [
-        [json.loads(line)["step"] for line in (ws.root / "train/main/metrics.jsonl").read_text().splitlines()]
-        for ws in (one, other)
+        [line["step"] for line in figures((ws.root / "train/main/metrics.jsonl").read_text())] for ws in (one, other)
     ]
     assert steps[0] == steps[1], "metrics.jsonl tells another story"

@@ -24,10 +24,13 @@ CORE = {
     "crop",
     "artifacts",
     "files",
+    "events",
     "progress",
     "threads",
     "s3",
     "equirectangular",
+    "formats",
+    "scene_formats",
     "workspace",
 }
 
@@ -42,12 +45,15 @@ MAY_SEE: dict[str, set[str]] = {
     "similarity": {"gaussians"},
     "crop": {"artifacts", "similarity"},
     "files": {"errors"},
+    "events": {"files"},
     "progress": {"errors"},
     "threads": set(),
     "equirectangular": set(),
     "s3": {"errors", "files", "progress"},
     "artifacts": {"errors", "gaussians"},
-    "workspace": CORE - {"gaussians", "similarity", "crop", "workspace"},
+    "formats": {"_version", "errors", "files", "gaussians", "ply", "similarity", "threads"},
+    "scene_formats": {"artifacts", "errors", "files", "ply", "threads"},
+    "workspace": CORE - {"gaussians", "similarity", "crop", "events", "formats", "scene_formats", "workspace"},
     "render": CORE,
     "matching": CORE,
     **{stage: CORE | {"render", "matching"} for stage in STAGES},
@@ -58,7 +64,9 @@ MAY_SEE: dict[str, set[str]] = {
     "launch": {"_version", "errors", "config", "files", "progress", "threads", "s3"},
     "container": CORE | {"launch", "pipeline"},
     "pipeline": CORE | STAGES | {"render", "report", "widgets"},
-    "cli": CORE | {"samples", "parameters", "pipeline", "report", "widgets", "launch"},
+    "notebooks": CORE | {"parameters", "widgets"},
+    "commands": CORE | {"notebooks", "train", "widgets"},
+    "cli": CORE | {"samples", "parameters", "pipeline", "report", "widgets", "launch", "commands"},
     "__main__": {"cli"},
     "__init__": CORE | STAGES | {"samples", "report", "pipeline", "launch"},
 }
@@ -76,11 +84,17 @@ HEAVY = {
     "scipy",
     "PIL",
     "gsply",
+    "zstandard",
     "networkx",
     "gsplat",
     "triton",
+    "ipywidgets",
+    "anywidget",
+    "papermill",
+    "nbformat",
+    "nbconvert",
 }
-MODULES = sorted(PACKAGE.rglob("*.py"))
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "node_modules" not in path.parts)
 
 
 def owner(module: Path) -> str:

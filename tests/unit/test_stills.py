@@ -17,6 +17,7 @@ from PIL import Image
 from splatlib.artifacts import Distortion, ExportBundle, ExportedFile, FrameSet, MaskSet, SparseScene, Splat
 from splatlib.config import MasksConfig
 from splatlib.errors import ArtifactError
+from splatlib.events import read_progress
 from splatlib.samples import Sample
 from splatlib.widgets import display, stills
 from splatlib.widgets.pictures import evenly, png_bytes, sheet, svg_bytes
@@ -159,7 +160,7 @@ def drawn(axes: Axes) -> npt.NDArray[np.float64]:
 
 
 def test_curves_hold_the_logged_values(ws: Workspace) -> None:
-    metrics = stills.read_metrics(splat_of(ws).metrics_path)
+    metrics = read_progress(splat_of(ws).metrics_path)
     assert len(metrics.losses) == 61
     assert sorted(metrics.evaluations) == [200, 400, 600, 800, 1000, 1200]
     loss, psnr, gaussians = stills.training_curves(metrics).axes
@@ -178,11 +179,11 @@ def test_torn_and_repeated_metric_lines(tmp_path: Path) -> None:
         {"step": 20, "loss": 0.4, "psnr_db": 20.0, "ssim": 0.5},
     ]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines) + 'null\n{"loss": 3}\n{"step": 40, "lo')
-    metrics = stills.read_metrics(path)
+    metrics = read_progress(path)
     assert {step: r["loss"] for step, r in metrics.losses.items()} == {0: 1.0, 20: 0.4}
     assert list(metrics.evaluations) == [20]
     assert png_bytes(stills.training_curves(metrics))
-    nothing = stills.read_metrics(tmp_path / "absent.jsonl")
+    nothing = read_progress(tmp_path / "absent.jsonl")
     assert png_bytes(stills.training_curves(nothing))
 
 
@@ -203,9 +204,9 @@ def test_a_splat_without_held_out_views_shows_its_curves(ws: Workspace) -> None:
 
 
 def test_exports_show_a_table_with_names_escaped(tmp_path: Path) -> None:
-    file = ExportedFile("ply", "<b>.ply", 1_500_000, 0.0, 0.0)
+    file = ExportedFile("ply", "<b>.ply", 1_500_000, "RDF", 12_345, 0.1)
     bundle = display.mimebundle(ExportBundle(directory=tmp_path, files=(file,)))
-    assert "1.50 MB" in bundle["text/html"]
+    assert all(figure in bundle["text/html"] for figure in ("1.50 MB", "12,345", "0.10 dB"))
     assert "&lt;b&gt;.ply" in bundle["text/html"]
     assert "<b>" not in bundle["text/html"]
 
@@ -229,5 +230,5 @@ def test_a_sheet_of_nothing_says_so() -> None:
 
 
 def test_equal_figures_give_equal_drawings(ws: Workspace) -> None:
-    metrics = stills.read_metrics(splat_of(ws).metrics_path)
+    metrics = read_progress(splat_of(ws).metrics_path)
     assert svg_bytes(stills.training_curves(metrics)) == svg_bytes(stills.training_curves(metrics))

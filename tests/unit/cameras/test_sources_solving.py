@@ -16,6 +16,7 @@ from splatlib.capture import extract_frames
 from splatlib.config import CamerasConfig, FramesConfig
 from splatlib.errors import CamerasError
 from splatlib.samples import Sample
+from splatlib.samples.panorama import make_panoramas
 from splatlib.workspace import Workspace
 from tests.unit.capture.media import write_zip
 
@@ -37,6 +38,24 @@ def test_a_video_and_photos_join_in_one_scene(sample_video: Sample, sample_photo
     solved = np.array([view.cam_from_world for view in scene.views])
     assert np.median(relative_rotation_errors_deg(solved, true)) < 0.2
     assert np.median(center_errors_percent(solved, true)) < 0.5
+
+
+def test_panoramas_and_photos_join_in_one_scene(sample_photos: Sample, tmp_path: Path) -> None:
+    """A rig of faces beside cameras of unknown lens, in the same room."""
+    walk = make_panoramas(tmp_path / "walk", num_panoramas=8, width=1024)
+    ws = Workspace(tmp_path / "ws")
+    frames = extract_frames([sample_photos.path, walk.path], ws)
+    scene = solve_cameras(frames, ws)
+    assert len(scene.views) == len(frames)
+    true_pose = dict(zip(sample_photos.names, sample_photos.cam_from_world, strict=True))
+    true_pose |= dict(zip(walk.names, walk.rig_from_world, strict=True))
+    # a face that looks ahead has the pose of its rig
+    source_of = {frame.name: Path(frame.source).name for frame in frames.frames if frame.face in (None, "front")}
+    views = [view for view in scene.views if view.name in source_of]
+    solved = np.array([view.cam_from_world for view in views])
+    true = np.array([true_pose[source_of[view.name]] for view in views])
+    assert np.median(relative_rotation_errors_deg(solved, true)) < 0.1
+    assert np.median(center_errors_percent(solved, true)) < 0.1
 
 
 def _sample_of(frame: Frame, video: Sample, photos: Sample) -> Sample:

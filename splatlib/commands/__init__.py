@@ -1,0 +1,1 @@
+"""Groups of commands of ``splat``, one module each; ``splatlib.cli`` joins them."""

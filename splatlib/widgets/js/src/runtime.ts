@@ -1,0 +1,4 @@
+export { render } from "./render";
+import { startSavedPage } from "./saved";
+
+startSavedPage();

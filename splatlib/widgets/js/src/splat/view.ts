@@ -1,0 +1,106 @@
+/** A viewport that shows one splat: loads it, keeps its order and colours up to date, answers where a ray ends. */
+import { SplatLayer } from "../gl/splats";
+import { Viewport } from "../gl/viewport";
+import { focalOf, rayThrough, type Pose, type Vec3 } from "../math";
+import { make } from "../ui/elements";
+import { SplatEngine } from "./client";
+import type { PackedInfo } from "./unpack";
+
+export interface SplatData {
+  packed: PackedInfo;
+  pose: { center: Vec3; rotation: number[]; tan: [number, number] };
+  target: Vec3;
+  up: Vec3;
+  near: number;
+  radius: number;
+  background: [number, number, number];
+}
+
+export class SplatView {
+  readonly viewport: Viewport;
+  layer: SplatLayer | undefined;
+  shDegree: number;
+  private readonly engine = new SplatEngine();
+  private isSorting = false;
+  private isStale = false;
+  private isSorted = false;
+  private readonly busy = make("div", "busy");
+
+  constructor(
+    readonly data: SplatData,
+    poster: Uint8Array<ArrayBuffer> | undefined,
+    private readonly shell: { note(text?: string): void; fail(error: unknown): void },
+  ) {
+    this.shDegree = data.packed.sh_degree;
+    this.viewport = new Viewport({
+      pose: data.pose as Pose,
+      near: data.near,
+      background: data.background,
+      poster: poster?.length ? new Blob([poster], { type: "image/jpeg" }) : undefined,
+      isReady: () => this.isSorted,
+      onView: () => this.onView(),
+      onNote: (text) => shell.note(text),
+    });
+    this.viewport.element.append(this.busy);
+  }
+
+  async load(bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+    const loaded = await this.engine.ask<"load">({ kind: "load", bytes, info: this.data.packed });
+    this.layer = new SplatLayer(loaded);
+    this.busy.remove();
+    this.viewport.addLayer(this.layer);
+  }
+
+  setShDegree(degree: number): void {
+    this.shDegree = degree;
+    this.viewport.changed();
+  }
+
+  /** Where the ray through a point of the element meets the splat; undefined where it passes through. */
+  async pointAt(x: number, y: number): Promise<Vec3 | undefined> {
+    const { pose, width, height } = this.viewport;
+    const direction = rayThrough(pose, x, y, width, height);
+    const crop = this.layer?.crop;
+    const distance = await this.engine.ask<"pick">({ kind: "pick", origin: pose.center, direction, box: crop });
+    if (distance === undefined) return undefined;
+    return [0, 1, 2].map((k) => pose.center[k] + distance * direction[k]) as Vec3;
+  }
+
+  dispose(): void {
+    this.viewport.dispose();
+    void this.engine.ask<"forget">({ kind: "forget" });
+  }
+
+  /** A fast GPU draws at once, in the old order; a slow one draws once, in the new order. */
+  private onView(): void {
+    if (!this.layer) return;
+    if (!this.viewport.isSlow) this.viewport.requestDraw();
+    if (this.viewport.isMounted) this.sort().catch((error: unknown) => this.shell.fail(error));
+  }
+
+  private async sort(): Promise<void> {
+    this.isStale = true;
+    if (this.isSorting) return;
+    this.isSorting = true;
+    try {
+      while (this.isStale) {
+        this.isStale = false;
+        const { pose, width, height } = this.viewport;
+        const focal = focalOf(pose, width, height);
+        const sorted = await this.engine.ask<"sort">({
+          kind: "sort",
+          center: pose.center,
+          rotation: pose.rotation,
+          tan: [width / 2 / focal, height / 2 / focal],
+          near: this.data.near,
+          shDegree: this.shDegree,
+        });
+        this.layer?.show(sorted);
+        this.isSorted = true;
+        this.viewport.requestDraw();
+      }
+    } finally {
+      this.isSorting = false;
+    }
+  }
+}

@@ -1,0 +1,162 @@
+"""The viewer of a splat: orbit, fly, stand in cameras, crop, measure, take pictures."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import traitlets
+from PIL import Image
+
+from splatlib.artifacts import SparseScene, Splat
+from splatlib.errors import ArtifactError, ConfigError
+from splatlib.gaussians import Gaussians
+from splatlib.widgets.display import describe
+from splatlib.widgets.packing import MOST_GAUSSIANS, pack
+from splatlib.widgets.pictures import jpeg_bytes, png_bytes
+from splatlib.widgets.runtime import View
+from splatlib.widgets.viewing import Start, half_tan, pose_data, start_in_scene, start_round_gaussians, still_of
+from splatlib.workspace import Workspace
+
+BLACK = (0.0, 0.0, 0.0)
+_MOST_CAMERAS = 2000
+
+
+class SplatView(View):
+    """A splat under the mouse.
+
+    Attributes:
+        crop: of the crop box, as a person set it: ``center`` [3], ``size`` [3] in scene units, ``rotation`` [9]
+            (box_from_world, row by row). Empty: no crop. May be set from Python.
+        measured: ``points`` [2][3], their ``distance`` in scene units and, where a person gave the true length,
+            ``metres`` and ``metres_per_unit``.
+        screenshot: PNG of the last picture that was taken.
+    """
+
+    crop = traitlets.Dict().tag(sync=True)
+    measured = traitlets.Dict().tag(sync=True)
+    screenshot = traitlets.Bytes().tag(sync=True)
+
+    def __init__(self, gaussians: Gaussians, **more: Any) -> None:
+        self._gaussians = gaussians
+        super().__init__(kind="splat", **more)
+
+    @property
+    def metres_per_unit(self) -> float | None:
+        """From the measured distance; None until a person has said how long it is in truth."""
+        return self.measured.get("metres_per_unit")
+
+    def inside_crop(self) -> npt.NDArray[np.bool_]:
+        """[N] which Gaussians have their centre in the crop box; all where there is no crop."""
+        return inside_box(self._gaussians.means, self.crop)
+
+    def cropped(self) -> Gaussians:
+        """The Gaussians in the crop box."""
+        return self._gaussians.select(self.inside_crop())
+
+    def screenshot_image(self) -> Image.Image | None:
+        return Image.open(io.BytesIO(self.screenshot)) if self.screenshot else None
+
+
+def inside_box(means: npt.NDArray[np.floating], crop: Mapping[str, Any]) -> npt.NDArray[np.bool_]:
+    """[N] which points [N, 3] lie in a crop box; all for an empty one. Raises ConfigError: it is none."""
+    if not crop:
+        return np.ones(len(means), bool)
+    try:
+        center, size = np.array(crop["center"], float), np.array(crop["size"], float)
+        rotation = np.array(crop["rotation"], float).reshape(3, 3)
+        if center.shape != (3,) or size.shape != (3,):
+            raise ValueError(f"{center.shape=}, {size.shape=}")
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError("crop is no box", why=str(error), hint="give center [3], size [3], rotation [9]") from error
+    return np.asarray((np.abs((means - center) @ rotation.T) <= size / 2).all(axis=1))
+
+
+def view_splat(
+    splat: Splat | Gaussians,
+    *,
+    scene: SparseScene | None = None,
+    background: tuple[float, float, float] = BLACK,
+    most: int = MOST_GAUSSIANS,
+    height_px: int = 460,
+    title: str = "",
+) -> SplatView:
+    """Show a splat.
+
+    Args:
+        scene: its cameras, to stand in; of a ``Splat`` those of its workspace, unless given.
+        background: RGB in [0, 1].
+        most: Gaussians shown; of more, the most visible.
+
+    Raises:
+        ArtifactError: the splat's file is gone or damaged.
+        MissingDependencyError: anywidget is not installed.
+    """
+    gaussians = splat.gaussians() if isinstance(splat, Splat) else splat
+    if scene is None and isinstance(splat, Splat):
+        scene = scene_of(splat)
+    start = start_in_scene(scene) if scene is not None and scene.views else start_round_gaussians(gaussians)
+    packed = pack(gaussians, most=most)
+    still = still_of(gaussians, start, background)
+    info = {
+        **splat_data(packed.info, start, background),
+        "title": title or (f"Splat {splat.run}" if isinstance(splat, Splat) else "Splat"),
+        "total": packed.total,
+        "note": packed.note,
+        "cameras": _cameras(scene) if scene is not None else [],
+        "box": _start_box(gaussians, start),
+        "units": "m" if scene is not None and scene.metres_per_unit == 1 else "units",
+    }
+    text = describe(splat) if isinstance(splat, Splat) else f"{len(gaussians):,} Gaussians"
+    return SplatView(
+        gaussians,
+        info=info,
+        blobs=[packed.data, poster(still)],
+        still=lambda: png_bytes(Image.fromarray(still)),
+        text=text,
+        height_px=height_px,
+    )
+
+
+def splat_data(packed_info: Mapping[str, Any], start: Start, background: tuple[float, float, float]) -> dict[str, Any]:
+    """What the front end needs to draw packed Gaussians."""
+    return {"packed": dict(packed_info), **start.to_data(), "background": list(background)}
+
+
+def poster(still: npt.NDArray[np.uint8]) -> bytes:
+    """JPEG, shown until the first frame is drawn and where there is no WebGL2."""
+    return jpeg_bytes(Image.fromarray(still), 75)
+
+
+def scene_of(splat: Splat) -> SparseScene | None:
+    """The cameras of the workspace that holds a splat, if they are still there."""
+    try:
+        return Workspace.open(Path(splat.directory).parents[1]).scene
+    except (ArtifactError, IndexError):
+        return None
+
+
+def _cameras(scene: SparseScene) -> list[dict[str, Any]]:
+    return [
+        {"name": view.name, "pose": pose_data(view.cam_from_world, half_tan(scene, view))}
+        for view in scene.views[:_MOST_CAMERAS]
+    ]
+
+
+def _start_box(gaussians: Gaussians, start: Start) -> dict[str, Any]:
+    """A level box round all but the outermost Gaussians, its first side across the first view, its last one up."""
+    forward, up = start.cam_from_world[2, :3], start.up
+    depth = forward - (forward @ up) * up
+    depth = depth / np.linalg.norm(depth) if np.linalg.norm(depth) > 1e-6 else np.eye(3)[np.argmin(np.abs(up))]
+    box_from_world = np.stack([np.cross(depth, up), depth, up])
+    means = gaussians.means[np.isfinite(gaussians.means).all(axis=1)]
+    if not len(means):
+        return {"center": [0.0] * 3, "size": [1.0] * 3, "rotation": box_from_world.ravel().tolist()}
+    low, high = np.percentile(means @ box_from_world.T, (1, 99), axis=0)
+    size = np.maximum(1.1 * (high - low), 1e-3 * start.radius)
+    center = box_from_world.T @ ((low + high) / 2)
+    return {"center": center.tolist(), "size": size.tolist(), "rotation": box_from_world.ravel().tolist()}
