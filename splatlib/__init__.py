@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from splatlib.export import export_splat as export_splat
     from splatlib.gaussians import Gaussians as Gaussians
     from splatlib.launch import LocalProcess as LocalProcess
+    from splatlib.launch import SageMaker as SageMaker
     from splatlib.launch import submit as submit
     from splatlib.masks import mask_frames as mask_frames
     from splatlib.pipeline import reconstruct as reconstruct
@@ -57,7 +58,7 @@ _HOME = {
     "splatlib.errors": ("SplatlibError",),
     "splatlib.export": ("export_splat",),
     "splatlib.gaussians": ("Gaussians",),
-    "splatlib.launch": ("LocalProcess", "submit"),
+    "splatlib.launch": ("LocalProcess", "SageMaker", "submit"),
     "splatlib.masks": ("mask_frames",),
     "splatlib.pipeline": ("reconstruct",),
     "splatlib.report": ("write_check_report", "write_report"),
