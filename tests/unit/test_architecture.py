@@ -29,6 +29,8 @@ CORE = {
     "threads",
     "s3",
     "equirectangular",
+    "formats",
+    "scene_formats",
     "workspace",
 }
 
@@ -49,7 +51,9 @@ MAY_SEE: dict[str, set[str]] = {
     "equirectangular": set(),
     "s3": {"errors", "files", "progress"},
     "artifacts": {"errors", "gaussians"},
-    "workspace": CORE - {"gaussians", "similarity", "crop", "events", "workspace"},
+    "formats": {"_version", "errors", "files", "gaussians", "ply", "similarity", "threads"},
+    "scene_formats": {"artifacts", "errors", "files", "ply", "threads"},
+    "workspace": CORE - {"gaussians", "similarity", "crop", "events", "formats", "scene_formats", "workspace"},
     "render": CORE,
     "matching": CORE,
     **{stage: CORE | {"render", "matching"} for stage in STAGES},
@@ -80,6 +84,7 @@ HEAVY = {
     "scipy",
     "PIL",
     "gsply",
+    "zstandard",
     "networkx",
     "gsplat",
     "triton",
