@@ -1,7 +1,7 @@
 """Set JupyterLab up for this environment: its kernel, the widgets' labextension, and the saving of widgets.
 
-In SageMaker Studio, and wherever the Jupyter server lives in another environment than the kernel, the server must be given
-what it needs of ours. All of it goes into the user's own folders, is written down, and can be undone.
+In SageMaker Studio, and wherever the Jupyter server lives in another environment than the kernel, the server must be
+given what it needs of ours. All of it goes into the user's own folders, is written down, and can be undone.
 """
 
 from __future__ import annotations
@@ -136,7 +136,8 @@ def _copy_labextension(name: str, servers: list[places.Server], record: dict[str
     if there == version:
         return Step("labextension", "unchanged", f"{name} {version} in {target}")
     if there is not None and not ours:
-        return Step("labextension", "left alone", f"{name} {there} in {target} is not ours; this environment has {version}")
+        words = f"{name} {there} in {target} is not ours; this environment has {version}"
+        return Step("labextension", "left alone", words)
     answering = [server for server in servers if server.answers]
     # Every server brings the widget manager if it can show widgets at all; a second one must not replace a newer.
     served = all(name in server.labextensions for server in answering) if answering else name != places.ANYWIDGET
