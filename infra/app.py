@@ -10,7 +10,6 @@ from infra.nag import check
 from infra.settings import DeploymentSettings
 from infra.stack import ProductionStack
 
-
 # What CDK does since some version, and would otherwise not, so that old apps stay as they are.
 FLAGS: dict[str, object] = {
     "@aws-cdk/aws-s3:serverAccessLogsUseBucketPolicy": True,

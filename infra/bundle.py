@@ -29,10 +29,11 @@ _OURS = (
     "splatlib/_version.py",
     "splatlib/errors.py",
     "splatlib/files.py",
-    "splatlib/threads.py",
     "splatlib/config/*.py",
-    "splatlib/launch/*.py",
-    "splatlib/launch/*.json",
+    "splatlib/launch/__init__.py",
+    "splatlib/launch/contract.py",
+    "splatlib/launch/prices.py",
+    "splatlib/launch/instances.json",
 )
 
 
@@ -73,11 +74,11 @@ def _install(folder: Path, python: str, architecture: str) -> None:
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
     command += ["--target", str(folder), "--platform", _PLATFORMS[architecture], "--python-version", python]
     command += ["--implementation", "cp", "--only-binary=:all:", _REQUIREMENT]
-    subprocess.run(command, check=True)  # noqa: S603
+    subprocess.run(command, check=True)
 
 
 def _strip(folder: Path) -> None:
-    """What never runs: bytecode of this Python, the wheels' own records, a version of pydantic's that is for pydantic 1."""
+    """What never runs: bytecode of this Python, the wheels' own records, pydantic's copy of its version 1."""
     for pattern in ("**/__pycache__", "*.dist-info", "bin", "pydantic/v1"):
         for path in folder.glob(pattern):
             shutil.rmtree(path)

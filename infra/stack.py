@@ -23,6 +23,7 @@ from infra.storage.construct import Storage, make_key
 from infra.training.construct import Training
 from infra.workflow.construct import Workflow
 
+_OF_SETTINGS = {"instances", "spot", "max_run_s", "max_wait_s", "max_volume_gb", "attempts"}
 # Terraform takes the functions' code from there, too.
 BUNDLES = Path(__file__).parents[1] / "build"
 
@@ -78,7 +79,7 @@ class ProductionStack(Stack):
             "mail_topic_arn": self.mailing.mail.topic_arn,
             "training_role_arn": self.training.role.role_arn,
             "kms_key_arn": shared.key.key_arn,
-            **settings.model_dump(include={"instances", "spot", "max_run_s", "max_wait_s", "max_volume_gb", "attempts"}),
+            **settings.model_dump(include=_OF_SETTINGS),
             "subnets": network.subnet_ids if network else [],
             "security_groups": network.security_group_ids if network else [],
         }

@@ -20,7 +20,9 @@ class Completion(Construct):
     def __init__(self, scope: Construct, identifier: str, bundle: Path, shared: Shared) -> None:
         super().__init__(scope, identifier)
         self.dead = dead_letters(self, "Dead", "complete", shared)
-        self.function = self._function("Complete", "complete", "infra.completion.runtime.handler.handle", bundle, shared)
+        self.function = self._function(
+            "Complete", "complete", "infra.completion.runtime.handler.handle", bundle, shared
+        )
         self.sweep = self._function("Sweep", "sweep", "infra.completion.runtime.sweep.handle", bundle, shared)
         machine_arn = f"arn:{Aws.PARTITION}:states:{Aws.REGION}:{Aws.ACCOUNT_ID}:stateMachine:{shared.stack}"
         self._rule(

@@ -11,6 +11,7 @@ from constructs import Construct
 
 from infra.common import Shared
 
+_OF_LOGS = ("Encrypt", "Decrypt", "ReEncryptFrom", "ReEncryptTo", "GenerateDataKey", "DescribeKey")
 # Everything but models/: its weights are needed by every job, for ever.
 _EXPIRING_VERSIONS = ("captures/", "jobs/", "results/", "checkpoints/")
 
@@ -39,8 +40,7 @@ def make_key(scope: Construct, stack: str) -> kms.Key:
         iam.PolicyStatement(
             sid="EncryptLogs",
             principals=[iam.ServicePrincipal(f"logs.{Aws.REGION}.amazonaws.com")],
-            actions=["kms:Encrypt", "kms:Decrypt", "kms:ReEncryptFrom", "kms:ReEncryptTo"]
-            + ["kms:GenerateDataKey", "kms:DescribeKey"],
+            actions=[f"kms:{action}" for action in _OF_LOGS],
             resources=["*"],
             conditions={
                 "ArnLike": {

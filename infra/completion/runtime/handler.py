@@ -1,5 +1,6 @@
-"""The completion Lambda: gives a record its end, its slots back, and its submitter a mail. Called by the workflow, and by
-EventBridge of executions that failed, timed out or were aborted: whichever comes first, once."""
+"""The completion Lambda: gives a record its end, its slots back, and its submitter a mail.
+
+Called by the workflow, and by EventBridge of executions that failed, timed out or were aborted: whichever is first."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def _template_of_url(self: Any, url: str) -> str:
 
 
 class Made(CloudFormationModel):
-    """A resource of a type that moto's CloudFormation does not know, made by its service's own API where moto has one."""
+    """A resource that moto's CloudFormation does not know, made by its service's own API where moto has one."""
 
     kind = ""
 

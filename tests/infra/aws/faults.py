@@ -26,7 +26,7 @@ def happens(fault: str) -> bool:
 
 
 class Watched:
-    """moto's WSGI application, with every call of a role noted, some of them throttled, and two addresses of our own."""
+    """moto's WSGI application: every call of a role is noted, some are throttled, and two addresses are our own."""
 
     def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
         self._application = application

@@ -1,9 +1,9 @@
-"""Training jobs of ``tests.local_aws``, with ends that a test plans: a pattern of the job's name, and what becomes of it.
+"""Training jobs of ``tests.local_aws``, with ends that a test plans by a pattern of the job's name.
 
-    {"seconds": 0.2, "metrics": {"psnr_db": 27.5}, "failure": "text", "lines": […], "training_s": 900}   a short program
-    {"reason": "CapacityError: …", "seconds": 0.1}        SageMaker's own fault: no container ever ran
-    {"interrupt_after_s": 3}                              a spot instance that is taken away once
-    {"limit_s": 2}                                        a time limit shorter than the request's
+{"seconds": 0.2, "metrics": {"psnr_db": 27.5}, "failure": "text", "lines": […], "training_s": 900}   a short program
+{"reason": "CapacityError: …", "seconds": 0.1}        SageMaker's own fault: no container ever ran
+{"interrupt_after_s": 3}                              a spot instance that is taken away once
+{"limit_s": 2}                                        a time limit shorter than the request's
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ _one_container, _run_process, _put_model, _end = (
 _PROGRAM = """
 import json, os, sys, time
 plan = json.loads(os.environ["PLAN"])
-print("[splatlib] stage=train step=10 " + " ".join(f"{n}={v}" for n, v in plan.get("metrics", {"psnr_db": 27.5}).items()))
+metrics = plan.get("metrics", {"psnr_db": 27.5})
+print("[splatlib] stage=train step=10", *(f"{name}={value}" for name, value in metrics.items()))
 for line in plan.get("lines", []):
     print(line)
 sys.stdout.flush()

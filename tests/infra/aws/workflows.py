@@ -22,6 +22,8 @@ from moto.stepfunctions.parser.asl.component.common.error_name.failure_event imp
     FailureEvent,
     FailureEventException,
 )
+from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import StatesErrorName
+from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name_type import StatesErrorNameType
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import state_task_factory
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
@@ -39,6 +41,7 @@ from tests.infra.aws.settings import HERE
 
 REGION = "us-east-1"
 ROLE = "splatlib-workflow"
+_FAILED = StatesErrorName(typ=StatesErrorNameType.StatesTaskFailed)
 _clients: dict[str, Any] = {}
 _lock = threading.Lock()
 
@@ -80,7 +83,7 @@ class SageMakerTask(state_task_service_callback.StateTaskServiceCallback):
         )
         return FailureEvent(
             env=env,
-            error_name=CustomErrorName(error),
+            error_name=_FAILED if error == "States.TaskFailed" else CustomErrorName(error),
             event_type=HistoryEventType.TaskFailed,
             event_details=EventDetails(taskFailedEventDetails=details),
         )
