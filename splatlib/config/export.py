@@ -38,7 +38,9 @@ class ExportConfig(Config):
         default=True, description="turn gravity along +y of the PLY, put the ground at 0, scale to metres where known"
     )
     clean: bool = Field(default=True, description="remove fog and floaters that the cameras do not stand for")
-    clean_max_psnr_loss_db: float = Field(default=0.1, ge=0, le=10, description="of held-out photos, that cleaning may cost")
+    clean_max_psnr_loss_db: float = Field(
+        default=0.1, ge=0, le=10, description="of held-out photos, that cleaning may cost"
+    )
     crop_box: tuple[float, float, float, float, float, float] | None = Field(
         default=None, description="low x, y, z, high x, y, z of what is kept, in the delivered PLY's axes"
     )

@@ -1,4 +1,4 @@
-"""``export_splat``: the splat cleaned, upright and to scale, in files of many formats that are read back and compared."""
+"""``export_splat``: the splat cleaned, upright and to scale, in files of many formats, read back and compared."""
 
 from __future__ import annotations
 

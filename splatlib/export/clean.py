@@ -1,4 +1,4 @@
-"""Fog and floaters out: Gaussians that the capture's cameras do not stand for, as far as held-out photos do not mind."""
+"""Fog and floaters out: Gaussians that no camera stands for, as far as held-out photos do not mind."""
 
 from __future__ import annotations
 
@@ -75,10 +75,10 @@ def _suspects(gaussians: Gaussians, seen: Contributions) -> dict[str, npt.NDArra
 
 def _isolated(gaussians: Gaussians) -> npt.NDArray[np.bool_]:
     """[N] far from their neighbours, and from any that their own size would reach."""
-    from scipy.spatial import cKDTree
+    from scipy.spatial import KDTree
 
     if len(gaussians) <= _NEIGHBOURS:
         return np.zeros(len(gaussians), np.bool_)
-    distances, _ = cKDTree(gaussians.means).query(gaussians.means, _NEIGHBOURS + 1, workers=-1)
+    distances, _ = KDTree(gaussians.means).query(gaussians.means, _NEIGHBOURS + 1, workers=-1)
     mean = distances[:, 1:].mean(axis=1)
     return np.asarray((mean > _ISOLATED * np.median(mean)) & (mean > 2 * gaussians.scales.max(axis=1)))

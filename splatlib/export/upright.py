@@ -159,4 +159,5 @@ def _looked_at(scene: SparseScene, points: FloatArray) -> FloatArray:
     meeting = np.linalg.solve(sums, target)
     in_front = [view.cam_from_world[2, :3] @ (meeting - view.center) > 0 for view in scene.views]
     reach = np.percentile(np.linalg.norm(points - middle, axis=1), 75)
-    return meeting if np.mean(in_front) > 0.9 and np.linalg.norm(meeting - middle) < reach else middle
+    meets = np.mean(in_front) > 0.9 and np.linalg.norm(meeting - middle) < reach
+    return np.asarray(meeting if meets else middle, np.float64)
