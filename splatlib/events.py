@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable
+import queue
+import threading
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -100,24 +102,32 @@ class TrainingProgress:
         """Learn from a line of the file; a torn one is only counted."""
         try:
             record = json.loads(line)
-            step = int(record["step"])
+            int(record["step"])
         except (ValueError, KeyError, TypeError):
             self.torn_lines += 1
-            return
+        else:
+            self.take(record)
+
+    def take(self, record: Mapping[str, Any]) -> None:
+        """Learn from what a line says."""
+        step = int(record["step"])
+        if self.state == "waiting":
+            self.state = "training"
         if event := record.get("event"):
             self._take_event(event, record)
         if "loss" in record:
-            self.losses[step] = record
+            self.losses[step] = dict(record)
         if "psnr_db" in record:
-            self.evaluations[step] = record
+            self.evaluations[step] = dict(record)
         self.preview = record.get("preview", self.preview)
         self.step = step
 
-    def _take_event(self, event: str, record: dict[str, Any]) -> None:
+    def _take_event(self, event: str, record: Mapping[str, Any]) -> None:
         self.state = STATES.get(event, self.state)
         self.message = record.get("message", "")
         if event == "begun":
-            self.steps, self.device, self.attempt = record["steps"], record["device"], record["attempt"]
+            self.steps, self.device = record["steps"], record.get("device", "")
+            self.attempt = record.get("attempt", "")
         self.stopped = event == "stopping" or (self.stopped and event != "begun")
 
 
@@ -168,23 +178,31 @@ class FileFollower:
         self._progress, self._offset, self._inode = TrainingProgress(), 0, inode
 
 
-class LineFollower:
-    """Follows a training by its lines from anywhere else, for instance the log of a job on another machine.
+class StreamFollower:
+    """Follows a training by records that come from anywhere else, for instance the log of a job on another machine.
+
+    >>> StreamFollower(handle.events(follow=True))
 
     Args:
-        new_lines: gives the lines that came since it was called last; what is no line of ours is left out.
+        records: gives the next one when there is one; a thread of its own waits for them.
     """
 
     directory = None
 
-    def __init__(self, new_lines: Callable[[], Iterable[str]]) -> None:
-        self._new_lines, self._progress = new_lines, TrainingProgress()
+    def __init__(self, records: Iterable[Mapping[str, Any]]) -> None:
+        self._records, self._progress = records, TrainingProgress()
+        self._coming: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
+        threading.Thread(target=self._receive, name="splatlib-events", daemon=True).start()
 
     def poll(self) -> TrainingProgress:
-        for line in self._new_lines():
-            if line.lstrip().startswith("{"):
-                self._progress.take_line(line)
+        while not self._coming.empty():
+            self._progress.take(self._coming.get())
         return self._progress
+
+    def _receive(self) -> None:
+        for record in self._records:
+            if "step" in record:
+                self._coming.put(record)
 
 
 class Control:

@@ -28,10 +28,10 @@ class _TqdmHandler(logging.Handler):
 
 def _stream() -> TextIO:
     """Standard error; in a notebook standard output, since notebooks paint the other one red."""
-    return sys.stdout if _in_notebook() else sys.stderr
+    return sys.stdout if in_notebook() else sys.stderr
 
 
-def _in_notebook() -> bool:
+def in_notebook() -> bool:
     """Whether a notebook's kernel runs this code; others may import ipykernel too."""
     ipython = sys.modules.get("IPython")
     return ipython is not None and type(ipython.get_ipython()).__name__ == "ZMQInteractiveShell"
@@ -59,7 +59,7 @@ def bar(total: int | None, description: str, unit: str = "it") -> Any:
     else:
         from tqdm import tqdm
     # A log file is no terminal: a line every few seconds there, not ten a second.
-    interval_s = 0.1 if chosen == "auto" and (sys.stderr.isatty() or _in_notebook()) else 5.0
+    interval_s = 0.1 if chosen == "auto" and (sys.stderr.isatty() or in_notebook()) else 5.0
     return tqdm(
         total=total,
         desc=description,

@@ -42,7 +42,8 @@ from splatlib.files import digest_of, os_errors_translated, write_atomically
 from splatlib.progress import log_file, logger, show_messages
 
 SCHEMA = 1
-STARTED_FILE = "started.json"
+STARTED_FILE, LOCK_FILE = "started.json", ".lock"
+_LOCK_PATIENCE_S = 0.5  # somebody may only be looking whether it is held
 _LIBRARIES = ("numpy", "numba", "pycolmap", "opencv-python-headless", "torch", "gsplat")
 
 ArtifactT = TypeVar("ArtifactT", bound=Artifact)
@@ -124,6 +125,17 @@ class Workspace:
 
     def directory(self, kind: type[Artifact], run: str = "main") -> Path:
         return self.root / "train" / run if kind is Splat else self.root / kind.stage
+
+    def in_use(self) -> bool:
+        """Whether some process works in it at this moment."""
+        if not (self.root / LOCK_FILE).exists():
+            return False
+        lock = filelock.FileLock(self.root / LOCK_FILE, timeout=0)
+        try:
+            with lock:
+                return False
+        except filelock.Timeout:
+            return True
 
     # What is there
 
@@ -247,7 +259,7 @@ class Stage(Generic[ArtifactT]):
         With ``keep_partial``, what an interrupted attempt with the same digest left is kept and ``resuming``
         is true. Full disks and unwritable folders become WorkspaceErrors; the log goes to ``logs/<stage>.log``.
         """
-        lock = filelock.FileLock(self.ws.root / ".lock", timeout=0)
+        lock = filelock.FileLock(self.ws.root / LOCK_FILE, timeout=_LOCK_PATIENCE_S)
         with os_errors_translated(self.ws.root), contextlib.ExitStack() as stack:
             try:
                 stack.enter_context(lock)

@@ -12,9 +12,9 @@ from typing import Any
 
 from splatlib.errors import ConfigError, MissingDependencyError, NotebookError
 from splatlib.files import os_errors_translated
-from splatlib.notebooks.page import write_page
 from splatlib.notebooks.parameters import parameters_of, require_valid, values_from_text
 from splatlib.progress import mode
+from splatlib.widgets.offline import write_offline_html
 
 # The kernel of the environment that runs this code: the one that holds this splatlib.
 OWN_KERNEL = "python3"
@@ -66,7 +66,7 @@ def run_notebook(
         target.parent.mkdir(parents=True, exist_ok=True)
     with _text_bars():
         _execute(source, target, chosen, kernel)
-    page = write_page(target)
+    page = _page_of(target)
     return ExecutedNotebook(target, page, time.perf_counter() - started_s)
 
 
@@ -149,5 +149,9 @@ def _kernel_died(source: Path, target: Path, error: Exception) -> NotebookError:
     )
 
 
+def _page_of(target: Path) -> Path:
+    return write_offline_html(target, target.with_suffix(".html"))
+
+
 def _kept(target: Path) -> str:
-    return f"what was executed so far is in {target} and {write_page(target)}"
+    return f"what was executed so far is in {target} and {_page_of(target)}"

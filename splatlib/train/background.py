@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +20,7 @@ import splatlib
 from splatlib.artifacts import ARTIFACT_FILE, SparseScene, Splat
 from splatlib.config import TrainConfig
 from splatlib.errors import ArtifactError, SplatlibError, TrainingError
-from splatlib.events import Control, FileFollower, Request, TrainingProgress
+from splatlib.events import Control, FileFollower, Request, StreamFollower, TrainingProgress
 from splatlib.gaussians import Gaussians
 from splatlib.progress import bar
 from splatlib.train import child
@@ -46,8 +47,9 @@ class FollowedTraining:
         directory: where its pictures and checkpoints lie; None if that is far away.
     """
 
-    def __init__(self, follower: Follower, control: Control | None = None) -> None:
-        self._follower, self._control = follower, control
+    def __init__(self, follower: Follower, ws: Workspace | None = None, run: str = "main") -> None:
+        self._follower, self._ws, self._run = follower, ws, run
+        self._views: list[Callable[[], None]] = []
         self.directory = follower.directory
 
     @property
@@ -57,26 +59,33 @@ class FollowedTraining:
 
     @property
     def can_be_steered(self) -> bool:
-        return self._control is not None
+        return self._ws is not None and not self.ended
 
     @property
     def ended(self) -> bool:
-        return self.progress.ended
+        """Whether nothing more will come: also where the process was killed and could not say so."""
+        return self.progress.ended or (self._ws is not None and not self._ws.in_use())
 
     def show(self) -> None:
-        """Show it live: curves, newest picture, and buttons to pause, go on, and stop and keep."""
-        importlib.import_module(_DISPLAY).show(self)
+        """Show it live in a notebook: curves, the newest picture, and buttons to pause, go on, and stop and keep.
+
+        A batch run has no buttons: it shows what there is now, and at the end of ``wait`` what there is then.
+        """
+        self._views.append(importlib.import_module(_DISPLAY).show(self))
 
     def pause(self) -> None:
-        """Wait between two steps, the state saved, until ``resume`` or ``stop``."""
+        """Wait between two steps, the state saved, until ``resume`` or a stop. Raises TrainingError if it has ended."""
         self._ask("pause")
 
     def resume(self) -> None:
-        """Go on after a ``pause``."""
+        """Go on after a ``pause``. Raises TrainingError if it has ended."""
         self._ask("continue")
 
     def request_stop(self) -> None:
-        """End after the step it is at, and keep the splat as it is then: measured, and labelled with the steps done."""
+        """End after the step it is at, and keep the splat as it is then: measured, and labelled with the steps done.
+
+        Raises TrainingError if it has ended.
+        """
         self._ask("stop")
 
     def snapshot(self) -> Gaussians:
@@ -94,13 +103,15 @@ class FollowedTraining:
         return gaussians_from_parameters(state["trainer"]["parameters"])
 
     def _ask(self, request: Request) -> None:
-        attempt = self._attempt()
-        if self._control is None:
+        if self._ws is None:
             raise TrainingError("this training can only be watched", why="its workspace is not on this machine")
+        attempt = self._attempt()
         if self.ended or not attempt:
-            state = self.progress.state
-            raise TrainingError(f"cannot {request} a training that is {state}", hint="start it again; it goes on")
-        self._control.ask(request, attempt)
+            raise TrainingError(
+                f"no training {self._run!r} is running in {self._ws.root}",
+                hint="start it; what was interrupted goes on",
+            )
+        Control(self._ws.control_path(self._run)).ask(request, attempt)
 
     def _attempt(self) -> str:
         return self.progress.attempt
@@ -114,8 +125,8 @@ class BackgroundTraining(FollowedTraining):
     """A training that this process started."""
 
     def __init__(self, ws: Workspace, run: str, process: subprocess.Popen[bytes], attempt: str, log: Any) -> None:
-        super().__init__(FileFollower(ws.directory(Splat, run) / "metrics.jsonl"), Control(ws.control_path(run)))
-        self._ws, self._run, self._process, self._own_attempt, self._log = ws, run, process, attempt, log
+        super().__init__(FileFollower(ws.directory(Splat, run) / "metrics.jsonl"), ws, run)
+        self.ws, self._process, self._own_attempt, self._log = ws, process, attempt, log
         self._answer: dict[str, Any] = {}
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._watcher.start()
@@ -148,6 +159,8 @@ class BackgroundTraining(FollowedTraining):
                 if end_s is not None and time.monotonic() > end_s:
                     raise TimeoutError(f"training {self._run!r} is at step {progress.step} of {progress.steps}")
                 self._watcher.join(POLL_EVERY_S)
+        for refresh in self._views:
+            refresh()
         return self._result()
 
     def stop(self) -> Splat:
@@ -182,7 +195,7 @@ class BackgroundTraining(FollowedTraining):
 
     def _result(self) -> Splat:
         if "done" in self._answer:
-            splat = self._ws.splat(self._run)
+            splat = self.ws.splat(self._run)
             if splat is None:
                 raise ArtifactError(
                     f"{self.directory} holds no {ARTIFACT_FILE}", why="it was removed after the training"
@@ -200,7 +213,7 @@ class BackgroundTraining(FollowedTraining):
         raise TrainingError(
             f"the process of training {self._run!r} died",
             why=why,
-            hint=f"start it again: it goes on from its last checkpoint; see {self._ws.logs_directory / 'train.log'}",
+            hint=f"start it again: it goes on from its last checkpoint; see {self.ws.logs_directory / 'train.log'}",
         )
 
 
@@ -229,7 +242,7 @@ def start_training(
     config = config or TrainConfig()
     checked_views(scene, config)
     for training in _running:
-        if training._ws.root == ws.root and training._run == run and not training.ended:
+        if training.ws.root == ws.root and training._run == run and not training.ended:
             raise TrainingError(f"training {run!r} of {ws.root} is running already", hint="stop it, or wait for it")
     attempt = uuid.uuid4().hex[:12]
     log = tempfile.TemporaryFile()  # noqa: SIM115 (read when the process has died)
@@ -250,9 +263,16 @@ def start_training(
     return training
 
 
-def follow_training(ws: Workspace, run: str = "main") -> FollowedTraining:
-    """A training of a workspace that another process does, or did."""
-    return FollowedTraining(FileFollower(ws.directory(Splat, run) / "metrics.jsonl"), Control(ws.control_path(run)))
+def follow_training(source: Workspace | Any, run: str = "main") -> FollowedTraining:
+    """A training that something else does, or did.
+
+    Args:
+        source: a workspace on this machine; or what gives a training's events from elsewhere: the handle of a submitted
+            job, or an iterator of records.
+    """
+    if isinstance(source, Workspace):
+        return FollowedTraining(FileFollower(source.directory(Splat, run) / "metrics.jsonl"), source, run)
+    return FollowedTraining(StreamFollower(source.events(follow=True) if hasattr(source, "events") else source))
 
 
 def _kinds() -> dict[str, type[SplatlibError]]:

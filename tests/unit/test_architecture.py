@@ -61,7 +61,7 @@ MAY_SEE: dict[str, set[str]] = {
     "container": CORE | {"launch", "pipeline"},
     "pipeline": CORE | STAGES | {"render", "report", "widgets"},
     "notebooks": CORE | {"parameters", "widgets"},
-    "commands": CORE | {"notebooks"},
+    "commands": CORE | {"notebooks", "train", "widgets"},
     "cli": CORE | {"samples", "parameters", "pipeline", "report", "widgets", "launch", "commands"},
     "__main__": {"cli"},
     "__init__": CORE | STAGES | {"samples", "report", "pipeline", "launch"},
