@@ -73,7 +73,9 @@ def compare_pictures(
     def still() -> bytes:
         both = zip(before, after, strict=True)
         return png_bytes(
-            sheet([Tile(Image.fromarray(p), (label,)) for pair in both for p, label in zip(pair, labels, strict=True)], 2)
+            sheet(
+                [Tile(Image.fromarray(p), (label,)) for pair in both for p, label in zip(pair, labels, strict=True)], 2
+            )
         )
 
     return _pictures_view(pairs, pictures, labels, "Comparison", height_px, still)
@@ -102,9 +104,7 @@ def compare_splats(
     start = start_in_scene(scene) if scene is not None and scene.views else start_round_gaussians(both[0])
     packed = [pack(gaussians, most=_MOST_GAUSSIANS_EACH) for gaussians in both]
     notes = [f"{label}: {p.note}" for label, p in zip(labels, packed, strict=True) if p.note]
-    splats = [
-        {**splat_data(p.info, start, BLACK), "label": label} for label, p in zip(labels, packed, strict=True)
-    ]
+    splats = [{**splat_data(p.info, start, BLACK), "label": label} for label, p in zip(labels, packed, strict=True)]
     info: dict[str, Any] = {"of": "splats", "title": "Two splats", "note": "\n".join(notes), "splats": splats}
 
     def still() -> bytes:
@@ -115,9 +115,7 @@ def compare_splats(
         return png_bytes(sheet(tiles, 2))
 
     text = " against ".join(f"{label}: {len(g):,} Gaussians" for label, g in zip(labels, both, strict=True))
-    return View(
-        kind="compare", info=info, blobs=[p.data for p in packed], still=still, text=text, height_px=height_px
-    )
+    return View(kind="compare", info=info, blobs=[p.data for p in packed], still=still, text=text, height_px=height_px)
 
 
 def _pictures_view(

@@ -6,13 +6,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import traitlets
-
 from splatlib.artifacts import DroppedFrame, Frame, FrameSet
 from splatlib.errors import ArtifactError
 from splatlib.widgets.display import describe
 from splatlib.widgets.pictures import evenly, jpeg_bytes, png_bytes, thumbnail
-from splatlib.widgets.runtime import View
+from splatlib.widgets.runtime import View, traitlets
 from splatlib.widgets.stills import contact_sheet, kept_and_dropped
 
 _MOST_FRAMES = 600

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pydantic
-import traitlets
 from PIL import Image
 
 from splatlib.artifacts import FrameSet, MaskSet
@@ -17,11 +16,11 @@ from splatlib.config import MaskPrompt
 from splatlib.errors import ArtifactError, ConfigError
 from splatlib.widgets.display import describe, frames_of
 from splatlib.widgets.pictures import evenly, jpeg_bytes, png_bytes, thumbnail
-from splatlib.widgets.runtime import View
+from splatlib.widgets.runtime import View, traitlets
 from splatlib.widgets.stills import contact_sheet, mask_sheet
 
-_MOST_FRAMES = 120
-_PICTURE_PX = 720
+_MOST_FRAMES = 48
+_PICTURE_PX = 640
 # A frame's mask for what a person pointed at: (name, prompt or None) → [H, W] uint8, 255 = in use.
 Segment = Callable[[str, MaskPrompt | None], npt.NDArray[np.uint8]]
 

@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import traitlets
 
 from splatlib.artifacts import Camera, SparseScene
 from splatlib.errors import ArtifactError
 from splatlib.progress import logger
 from splatlib.widgets.display import describe
 from splatlib.widgets.pictures import evenly, jpeg_bytes, png_bytes, thumbnail
-from splatlib.widgets.runtime import View
+from splatlib.widgets.runtime import View, traitlets
 from splatlib.widgets.stills import camera_plot
 from splatlib.widgets.viewing import half_tan, pose_data, start_outside_scene
 
