@@ -14,6 +14,7 @@ SplatlibError                      splatlib
 ├── TrainingError                  training
 │   └── DeviceError                device                the GPU asked for cannot train
 │       └── NoGpuError             no_gpu                there is none
+├── SceneFormatError               scene_format    another program's format cannot hold these cameras
 ├── ExportError                    export
 ├── NotebookError                  notebook        a cell of a batch run failed, or its kernel died
 ├── S3Error                        s3              Amazon S3 does not give what it is asked for
@@ -113,6 +114,10 @@ class DeviceError(TrainingError):
 
 class NoGpuError(DeviceError):
     code = "no_gpu"
+
+
+class SceneFormatError(SplatlibError):
+    code = "scene_format"
 
 
 class ExportError(SplatlibError):

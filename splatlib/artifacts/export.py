@@ -13,19 +13,22 @@ from splatlib.errors import ArtifactError
 
 @dataclass(frozen=True)
 class ExportedFile:
-    """One delivered file; the errors compare what was written with what is read back.
+    """One delivered file, read back after it was written.
 
     Attributes:
-        max_mean_error: scene units. max_color_error: of the degree-0 colour, 0…1.
-        frame: world axes in the file: RDF (right, down, front: the scene's own) or RUB (right, up, back).
+        frame: world axes in the file, for instance RDF (right, down, front: the scene's own) or RUB (right, up, back).
+        num_gaussians: that it holds; None: it holds none.
+        psnr_loss_db: how much worse than the splat it shows the held-out photos; None where that was not measured.
+        render_psnr_db: of its pictures against the splat's own, from held-out cameras; 100 for equal ones.
     """
 
     format: str
     name: str
     bytes: int
-    max_mean_error: float
-    max_color_error: float
     frame: str = "RDF"
+    num_gaussians: int | None = None
+    psnr_loss_db: float | None = None
+    render_psnr_db: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -117,9 +117,14 @@ def frames_of(artifact: MaskSet | CaptureCheck) -> FrameSet | None:
 def _table(bundle: ExportBundle) -> str:
     rows = "".join(
         f"<tr><td>{escape(file.name)}</td><td>{file.bytes / 1e6:.2f} MB</td><td>{escape(file.frame)}</td>"
-        f"<td>{file.max_mean_error:.2g}</td><td>{file.max_color_error:.2g}</td></tr>"
+        f"<td>{'' if file.num_gaussians is None else f'{file.num_gaussians:,}'}</td>"
+        f"<td>{_decibels(file.psnr_loss_db)}</td><td>{_decibels(file.render_psnr_db)}</td></tr>"
         for file in bundle.files
     )
-    heads = ("file", "size", "axes", "largest error of a centre, scene units", "of a colour, 0–1")
+    heads = ("file", "size", "axes", "Gaussians", "lost against the photos", "likeness to the splat (PSNR)")
     head = "".join(f"<th>{name}</th>" for name in heads)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table><p>{escape(str(bundle.directory))}</p>"
+
+
+def _decibels(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f} dB"
