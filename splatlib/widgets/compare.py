@@ -71,12 +71,9 @@ def compare_pictures(
         pictures += [_jpeg(one), _jpeg(other)]
 
     def still() -> bytes:
-        both = zip(before, after, strict=True)
-        return png_bytes(
-            sheet(
-                [Tile(Image.fromarray(p), (label,)) for pair in both for p, label in zip(pair, labels, strict=True)], 2
-            )
-        )
+        pictured = [(one, labels[0]) for one in before], [(other, labels[1]) for other in after]
+        tiles = [Tile(Image.fromarray(p), (label,)) for pair in zip(*pictured, strict=True) for p, label in pair]
+        return png_bytes(sheet(tiles, 2))
 
     return _pictures_view(pairs, pictures, labels, "Comparison", height_px, still)
 

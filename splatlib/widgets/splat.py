@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -55,8 +55,9 @@ class SplatView(View):
         """Other Gaussians in the same view, from where the person stands: a training's newest, for instance."""
         packed = pack(gaussians, most=self._most)
         with self.hold_sync():
-            self.info = {**self.info, "packed": packed.info, "total": packed.total, "note": packed.note}
-            self.blobs = [packed.data, self.blobs[1]]
+            info, blobs = dict(cast(Mapping[str, Any], self.info)), list(cast(Sequence[bytes], self.blobs))
+            self.info = {**info, "packed": packed.info, "total": packed.total, "note": packed.note}
+            self.blobs = [packed.data, *blobs[1:]]
         self._gaussians = gaussians
 
     def inside_crop(self) -> npt.NDArray[np.bool_]:

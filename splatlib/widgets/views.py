@@ -14,7 +14,7 @@ MOST_SHOWN = 300_000
 
 
 def view_of(artifact: Artifact) -> View | None:
-    """The view of an artefact; None where a table or a picture says it all. Raises ArtifactError: its files are gone."""
+    """The view of an artefact; None where a table or picture says it all. Raises ArtifactError: its files are gone."""
     match artifact:
         case FrameSet():
             return view_frames(artifact)

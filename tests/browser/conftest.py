@@ -1,4 +1,4 @@
-"""A real Chromium, a real JupyterLab, and pages from disk; each test is skipped, with the reason, where one is missing."""
+"""A real Chromium, a real JupyterLab, pages from disk; tests are skipped, with the reason, where one is missing."""
 
 from __future__ import annotations
 
