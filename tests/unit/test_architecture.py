@@ -59,6 +59,7 @@ MAY_SEE: dict[str, set[str]] = {
     **{stage: CORE | {"render", "matching"} for stage in STAGES},
     "samples": CORE | {"render"},
     "widgets": CORE | {"render"},
+    "interactive": CORE | {"masks", "widgets"},
     "report": CORE | {"render", "widgets"},
     "parameters": {"errors", "config", "s3"},
     "launch": {"_version", "errors", "config", "files", "progress", "threads", "s3"},
@@ -69,7 +70,7 @@ MAY_SEE: dict[str, set[str]] = {
     "commands": CORE | {"export", "notebooks", "train", "widgets", "studio"},
     "cli": CORE | {"samples", "parameters", "pipeline", "report", "widgets", "launch", "commands"},
     "__main__": {"cli"},
-    "__init__": CORE | STAGES | {"samples", "report", "pipeline", "launch"},
+    "__init__": CORE | STAGES | {"samples", "report", "pipeline", "launch", "widgets", "interactive"},
 }
 HEAVY = {
     "torch",
