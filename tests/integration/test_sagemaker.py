@@ -51,7 +51,7 @@ def test_an_interrupted_spot_job_brings_its_exports_back(aws: LocalAws, sample_v
     ws = Workspace.open(handle.fetch(tmp_path / "out"))
     assert ws.exports is not None and ws.scene is None
     report = json.loads(ws.report_json_path.read_text())
-    assert report["train"]["psnr_db"] > 20 and report["cost_usd"] == handle.status().cost_usd > 0
+    assert report["train"]["psnr_db"] > 20 and report["cost_usd"] == handle.status().cost_usd and report["cost_usd"] > 0
     for file in ws.exports.files:
         assert ws.exports.path(file.format).stat().st_size == file.bytes
     ws = Workspace.open(handle.fetch(tmp_path / "out", everything=True))

@@ -15,7 +15,7 @@ from unittest import mock
 
 import moto
 from moto.core.responses import ActionResult
-from moto.iam import iam_backends
+from moto.iam.models import iam_backends
 from moto.sagemaker import models, responses
 from moto.sagemaker.exceptions import SagemakerClientError as ServiceException
 

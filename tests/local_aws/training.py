@@ -57,6 +57,10 @@ class Running:
         assert self._request.get("EnableManagedSpotTraining"), "only spot instances are taken away"
         self._end_process("interrupt" if warned else "lose", signal.SIGTERM if warned else signal.SIGKILL)
 
+    def time_is_over(self) -> None:
+        """As if max_run_s, which is a minute at least, had passed."""
+        self._end_process("time", signal.SIGTERM)
+
     def abandon(self) -> None:
         if self._process is not None and self._process.poll() is None:
             self._end_process("stop", signal.SIGKILL)
@@ -138,7 +142,7 @@ class Running:
         sync = threading.Thread(target=self._keep_in_sync, args=(root, syncing), daemon=True)
         sync.start()
         limit_s = self._request["StoppingCondition"]["MaxRuntimeInSeconds"] - self._seconds
-        timer = threading.Timer(limit_s, self._end_process, ("time", signal.SIGTERM))
+        timer = threading.Timer(limit_s, self.time_is_over)
         timer.start()
         self._put_lines(self._process)
         status = self._process.wait()

@@ -59,6 +59,7 @@ MAY_SEE: dict[str, set[str]] = {
     **{stage: CORE | {"render", "matching"} for stage in STAGES},
     "samples": CORE | {"render"},
     "widgets": CORE | {"render"},
+    "interactive": CORE | {"masks", "widgets"},
     "report": CORE | {"render", "widgets"},
     "parameters": {"errors", "config", "s3"},
     "launch": {"_version", "errors", "config", "files", "progress", "threads", "s3"},
@@ -66,10 +67,10 @@ MAY_SEE: dict[str, set[str]] = {
     "pipeline": CORE | STAGES | {"render", "report", "widgets"},
     "notebooks": CORE | {"parameters", "widgets"},
     "studio": CORE | {"render"},
-    "commands": CORE | {"notebooks", "train", "widgets", "studio"},
+    "commands": CORE | {"export", "notebooks", "train", "widgets", "studio"},
     "cli": CORE | {"samples", "parameters", "pipeline", "report", "widgets", "launch", "commands"},
     "__main__": {"cli"},
-    "__init__": CORE | STAGES | {"samples", "report", "pipeline", "launch"},
+    "__init__": CORE | STAGES | {"samples", "report", "pipeline", "launch", "widgets", "interactive"},
 }
 HEAVY = {
     "torch",

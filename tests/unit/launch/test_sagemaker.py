@@ -204,7 +204,7 @@ def _wait_for_copy(aws: LocalAws, name: str, lines: int) -> None:
 def test_a_time_limit_stops_it_and_says_so(aws: LocalAws, launcher: SageMaker, job: MakeJob) -> None:
     handle = launcher.submit(job("sleep 60"))
     next(iter(handle.events(follow=True)))
-    aws.running[handle.name]._end_process("time", 15)  # as if max_run_s, a minute at least, were over
+    aws.running[handle.name].time_is_over()
     with pytest.raises(JobStoppedError, match="MaxRuntimeExceeded"):
         handle.wait(60)
 
