@@ -7,6 +7,7 @@
 #   make test                       the tests
 #   make splat CAPTURE=fox.mp4      your capture; also OUT=folder PRESET=balanced ARGS="--set train.seed=1"
 #   make lab                        the notebooks in JupyterLab
+#   make studio                     this environment as a kernel of JupyterLab, in SageMaker Studio; then splat doctor
 #   make js                         the widgets' front end, bundled into splatlib/widgets/static (needs Node 20)
 #   make lint                       what a change must pass besides the tests
 #   make clean                      remove build leftovers and caches; runs/ and .venv stay
@@ -24,7 +25,7 @@ PRESET ?= preview
 ARGS ?=
 
 .DELETE_ON_ERROR:
-.PHONY: demo test splat capture-named lab js js-check lint clean install
+.PHONY: demo test splat capture-named lab studio js js-check lint clean install
 
 install: $(INSTALLED)
 
@@ -63,6 +64,10 @@ js: $(JS)/node_modules/.package-lock.json
 
 js-check: $(JS)/node_modules/.package-lock.json
 	cd $(JS) && npm run --silent lint && npm test --silent
+
+studio: $(INSTALLED)
+	$(IN_VENV) splatlib studio setup
+	$(IN_VENV) splatlib doctor
 
 lint: $(INSTALLED)
 	$(IN_VENV) ruff check
