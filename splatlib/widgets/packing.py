@@ -101,7 +101,7 @@ def unpack(packed: Packed) -> Gaussians:
 
 def _finite(gaussians: Gaussians) -> tuple[Gaussians, list[str]]:
     parts = (gaussians.means, gaussians.log_scales, gaussians.quats, gaussians.opacity_logits[:, None])
-    values = np.concatenate([*parts, gaussians.sh.reshape(len(gaussians), -1)], axis=1)
+    values = np.concatenate([*parts, gaussians.sh.reshape(len(gaussians), 3 * gaussians.sh.shape[1])], axis=1)
     finite = np.asarray(np.isfinite(values).all(axis=1))
     missing = int(len(finite) - finite.sum())
     if not missing:
