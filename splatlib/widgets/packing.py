@@ -171,7 +171,7 @@ def _sh_columns(gaussians: Gaussians) -> tuple[list[npt.NDArray[np.int8]], list[
         largest = float(np.quantile(np.abs(band), 0.999)) if band.size else 0.0
         step = max(largest, 1e-6) / levels
         codes = np.clip(np.round(band / step), -levels, levels).astype(np.int8)
-        rows.append(codes.transpose(1, 2, 0).reshape(-1, len(gaussians)))
+        rows.append(codes.transpose(1, 2, 0).reshape(3 * (2 * degree + 1), len(gaussians)))
         steps.append(step)
     return rows, steps + [1.0] * (3 - len(steps))
 
