@@ -133,8 +133,9 @@ class _Live:
         buttons = ipywidgets.HBox([self._pause, self._stop, self._turn])
         parts = [self._words, self._bar, buttons, self._trouble, self._curves, self._picture, self._turned]
         self._box = ipywidgets.VBox(parts)
+        self._handle: Any = None
         self.refresh()
-        self._handle: Any = display(self._bundle(), raw=True, display_id=True)
+        self._handle = display(self._bundle(), raw=True, display_id=True)
         threading.Thread(target=self._follow, name="splatlib-live", daemon=True).start()
 
     def refresh(self) -> None:
@@ -156,6 +157,9 @@ class _Live:
             if self._looks % CURVES_EVERY_LOOKS == 0 or not steerable:
                 self._draw_curves(progress)
             self._looks += 1
+            if self._training.ended and self._handle is not None:  # what a saved notebook shows without a kernel
+                self._handle.update(self._bundle(), raw=True)
+                self._handle = None
 
     def _draw_curves(self, progress: TrainingProgress) -> None:
         known = len(progress.losses) + len(progress.evaluations)
@@ -173,7 +177,6 @@ class _Live:
                 self.refresh()
                 leave.wait(LOOK_EVERY_S)
             self.refresh()
-            self._handle.update(self._bundle(), raw=True)  # what a saved notebook shows without a kernel
         except Exception as error:  # noqa: BLE001 (a thread's error would be lost in a hidden console)
             self._trouble.value = f"<pre>This view has ended: {escape(f'{type(error).__name__}: {error}')}</pre>"
 
