@@ -129,8 +129,9 @@ def test_the_widgets_follow_the_training_and_end_as_a_picture(
     training.tell(step=60, event="continued")
     training.tell(step=60, seconds=6.0, loss=0.01, num_gaussians=99, long_side_px=64)
     until(lambda: "99 Gaussians" in view._words.value)
-    training.ended, training.can_be_steered = True, False
-    until(lambda: len(displayed) == 2)
+    training.can_be_steered = False
+    training.ended = True
+    until(lambda: len(displayed) == 2 and view._stop.disabled)
     assert view._pause.disabled and view._stop.disabled
     for bundle in displayed:
         assert {"application/vnd.jupyter.widget-view+json", "image/png"} <= bundle.keys()
