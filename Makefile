@@ -18,8 +18,10 @@ CONDA_ENVIRONMENT := $(if $(filter-out base,$(CONDA_DEFAULT_ENV)),$(CONDA_PREFIX
 VENV ?= $(or $(VIRTUAL_ENV),$(CONDA_ENVIRONMENT),.venv)
 CONSTRAINTS ?= $(if $(filter .venv,$(VENV)),constraints.txt)
 IN_VENV := $(VENV)/bin/python -m
-# The name holds the checkout's path: one environment may serve several checkouts.
+# The names hold the checkout's path: one environment may serve several checkouts. What only tests and linters need
+# (a cloud's SDK, a browser's driver) is installed when they are first run.
 INSTALLED := $(VENV)/.installed$(subst /,_,$(CURDIR))
+INSTALLED_TO_TEST := $(VENV)/.installed_to_test$(subst /,_,$(CURDIR))
 
 PRESET ?= preview
 ARGS ?=
@@ -27,13 +29,18 @@ ARGS ?=
 .DELETE_ON_ERROR:
 .PHONY: demo test splat capture-named lab studio js js-check lint clean install
 
-install: $(INSTALLED)
+install: $(INSTALLED_TO_TEST)
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(INSTALLED): pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
 	@echo "installing splatlib into $(VENV) (some minutes the first time)"
+	$(IN_VENV) pip install --quiet $(addprefix --constraint ,$(CONSTRAINTS)) --editable '.[notebook]'
+	@touch $@
+
+$(INSTALLED_TO_TEST): $(INSTALLED)
+	@echo "installing what the tests need into $(VENV)"
 	$(IN_VENV) pip install --quiet $(addprefix --constraint ,$(CONSTRAINTS)) --editable '.[notebook,dev]'
 	$(IN_VENV) pip install --quiet --no-deps 'backgroundremover>=0.2'  # without its pins: see CONTRIBUTING.md
 	@touch $@
@@ -42,7 +49,7 @@ demo: $(INSTALLED)
 	capture=$$($(IN_VENV) splatlib sample runs/sample) && \
 	$(IN_VENV) splatlib run "$$capture" --out runs/demo --preset preview
 
-test: $(INSTALLED)
+test: $(INSTALLED_TO_TEST)
 	$(IN_VENV) pytest
 
 capture-named:
@@ -69,7 +76,7 @@ studio: $(INSTALLED)
 	$(IN_VENV) splatlib studio setup
 	$(IN_VENV) splatlib doctor
 
-lint: $(INSTALLED)
+lint: $(INSTALLED_TO_TEST)
 	$(IN_VENV) ruff check
 	$(IN_VENV) ruff format --check
 	$(IN_VENV) pyright --pythonpath $(VENV)/bin/python
