@@ -45,6 +45,7 @@ def at_pixel(watched: Watched, x: float, y: float, width: int = 480, height: int
 
 
 def prompts(lab: Lab, watched: Watched) -> dict[str, Any]:
+    watched.page.wait_for_timeout(700)
     return json.loads(lab.run(watched, "import json; print(json.dumps(view.prompts))"))
 
 
