@@ -9,6 +9,8 @@
 #   make lab                        the notebooks in JupyterLab
 #   make js                         the widgets' front end, bundled into splatlib/widgets/static (needs Node 20)
 #   make lint                       what a change must pass besides the tests
+#   make image                      the container image, with docker, podman or buildah: IMAGE=name:tag ENGINE=docker
+#   make image-local                its CPU variant, by buildah on a base made by debootstrap (as root, on Debian)
 #   make clean                      remove build leftovers and caches; runs/ and .venv stay
 
 SHELL := /bin/bash
@@ -69,6 +71,17 @@ lint: $(INSTALLED)
 	$(IN_VENV) ruff format --check
 	$(IN_VENV) pyright --pythonpath $(VENV)/bin/python
 	$(IN_VENV) nbstripout --verify notebooks/*.ipynb
+
+image:
+	$(ENGINE) build --file container/Dockerfile --target full --tag $(IMAGE) $(IMAGE_ARGS) .
+
+base-local:
+	$(BUILDAH) inspect --type image $(LOCAL_BASE) >/dev/null 2>&1 || \
+	  BUILDAH="$(BUILDAH)" container/base.sh $(LOCAL_BASE)
+
+image-local: base-local
+	$(BUILDAH) build $(LOCAL_ARGS) --file container/Dockerfile --target slim --tag $(LOCAL_IMAGE) \
+	  --build-arg VARIANT=cpu --build-arg BASE_IMAGE=$(LOCAL_BASE) --build-arg BUILD_IMAGE=$(LOCAL_BASE) $(IMAGE_ARGS) .
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

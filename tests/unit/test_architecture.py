@@ -63,7 +63,7 @@ MAY_SEE: dict[str, set[str]] = {
     "report": CORE | {"render", "widgets"},
     "parameters": {"errors", "config", "s3"},
     "launch": {"_version", "errors", "config", "files", "progress", "threads", "s3"},
-    "container": CORE | {"launch", "pipeline"},
+    "container": CORE | {"launch", "pipeline", "masks"},
     "pipeline": CORE | STAGES | {"render", "report", "widgets"},
     "notebooks": CORE | {"parameters", "widgets"},
     "studio": CORE | {"render"},

@@ -1,0 +1,36 @@
+"""Print what is installed beside this Python as a CycloneDX document, with nothing but the standard library."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from importlib import metadata
+
+
+def components() -> list[dict[str, object]]:
+    """One entry a distribution, by name."""
+    found = {}
+    for distribution in metadata.distributions():
+        name, version = distribution.metadata["Name"], distribution.version
+        licence = distribution.metadata.get("License-Expression") or distribution.metadata.get("License") or ""
+        entry: dict[str, object] = {
+            "type": "library",
+            "name": name,
+            "version": version,
+            "purl": f"pkg:pypi/{name.lower().replace('_', '-')}@{version}",
+        }
+        if licence and "\n" not in licence:
+            entry["licenses"] = [{"license": {"name": licence}}]
+        found[name.lower()] = entry
+    return [found[name] for name in sorted(found)]
+
+
+if __name__ == "__main__":
+    document = {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.5",
+        "serialNumber": f"urn:uuid:{uuid.uuid4()}",
+        "version": 1,
+        "components": components(),
+    }
+    print(json.dumps(document, indent=1))
