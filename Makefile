@@ -72,17 +72,8 @@ lint: $(INSTALLED)
 	$(IN_VENV) pyright --pythonpath $(VENV)/bin/python
 	$(IN_VENV) nbstripout --verify notebooks/*.ipynb
 
-image:
-	$(ENGINE) build --file container/Dockerfile --target full --tag $(IMAGE) $(IMAGE_ARGS) .
-
-base-local:
-	$(BUILDAH) inspect --type image $(LOCAL_BASE) >/dev/null 2>&1 || \
-	  BUILDAH="$(BUILDAH)" container/base.sh $(LOCAL_BASE)
-
-image-local: base-local
-	$(BUILDAH) build $(LOCAL_ARGS) --file container/Dockerfile --target slim --tag $(LOCAL_IMAGE) \
-	  --build-arg VARIANT=cpu --build-arg BASE_IMAGE=$(LOCAL_BASE) --build-arg BUILD_IMAGE=$(LOCAL_BASE) $(IMAGE_ARGS) .
-
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find splatlib tests benchmarks -name __pycache__ -type d -exec rm -rf {} +
+
+include container/image.mk
