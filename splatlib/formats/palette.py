@@ -38,7 +38,7 @@ def make_palette(rows: FloatArray, weights: FloatArray, quality: Quality, most: 
     rng = np.random.default_rng(seed)
     weights = np.maximum(weights, 1e-6 * max(float(weights.mean()), 1e-30)).astype(np.float32)
     weights /= weights.mean()
-    rate, count = quality.sh_rate, int(np.clip(len(rows) / quality.sh_palette, 1, min(most, _MOST_ENTRIES)))
+    rate, count = quality.sh_rate, int(np.clip(len(rows) / quality.sh_palette, 1, min(most, _MOST_ENTRIES, len(rows))))
     size = min(len(rows), count * _TRAINING_PER_ENTRY)
     chosen = rng.choice(len(rows), size, replace=False, p=None) if size < len(rows) else np.arange(len(rows))
     sample, mass = rows[chosen], weights[chosen]

@@ -142,7 +142,8 @@ def _copy_labextension(name: str, servers: list[places.Server], record: dict[str
     # Every server brings the widget manager if it can show widgets at all; a second one must not replace a newer.
     served = all(name in server.labextensions for server in answering) if answering else name != places.ANYWIDGET
     if served and not ours:
-        return Step("labextension", "unchanged", f"{name}: the Jupyter server has it")
+        words = "the Jupyter server has it" if answering else "any server that shows widgets has it; none runs now"
+        return Step("labextension", "unchanged", f"{name}: {words}")
     if target.exists():
         shutil.rmtree(target)
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -201,10 +201,10 @@ def test_an_empty_splat_is_refused(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_one_gaussian_is_enough(tmp_path: Path, name: str) -> None:
-    for quality in (None, Quality()):
+    for quality in (None, Quality(), Quality().coarser(0.05), Quality().coarser(20)):
         path = tmp_path / f"scene{FORMATS[name].suffix}"
         write_gaussians(shell(1), path, quality=quality)
-        np.testing.assert_allclose(read_gaussians(path).means, shell(1).means, atol=0.02)
+        np.testing.assert_allclose(read_gaussians(path).means, shell(1).means, atol=0.3)
 
 
 @pytest.mark.parametrize("name", FORMATS)
