@@ -1,8 +1,9 @@
 """Write the lock files of the image's environments: ``python container/lock.py [ENVIRONMENT ...]``
 
-pip resolves each environment for Linux on x86-64 without installing it (``--dry-run --report``); versions and SHA-256 of all
-that it would take go to ``container/locks/<environment>.txt``. ``ours`` is resolved from ``pyproject.toml``, once for each
-Python of the base images; torch and NVIDIA's libraries, which the CPU variant has from elsewhere, get a file of their own.
+pip resolves each environment for Linux on x86-64 without installing it (``--dry-run --report``); versions and SHA-256
+of all that it would take go to ``container/locks/<environment>.txt``. ``ours`` is resolved from ``pyproject.toml``,
+once for each Python of the base images; torch and NVIDIA's libraries, which the CPU variant has from elsewhere, get a
+file of their own.
 """
 
 from __future__ import annotations
@@ -28,8 +29,29 @@ NERFSTUDIO = ("nerfstudio==1.1.5", "torch==2.8.0", "torchvision==0.23.0", "setup
 THREEDGRUT = (
     "torch==2.8.0",
     "torchvision==0.23.0",
-    *("setuptools==78.1.1", "pillow", "ninja", "plyfile", "torchmetrics", "addict", "dataclasses_json", "einops", "fire"),
-    *("hydra-core", "imageio", "kornia", "msgpack", "numpy", "omegaconf", "opencv-python", "piexif", "rich", "slangtorch"),
+    *(
+        "setuptools==78.1.1",
+        "pillow",
+        "ninja",
+        "plyfile",
+        "torchmetrics",
+        "addict",
+        "dataclasses_json",
+        "einops",
+        "fire",
+    ),
+    *(
+        "hydra-core",
+        "imageio",
+        "kornia",
+        "msgpack",
+        "numpy",
+        "omegaconf",
+        "opencv-python",
+        "piexif",
+        "rich",
+        "slangtorch",
+    ),
     *("scikit-learn", "tensorboard", "tqdm", "wandb", "simplejpeg", "nvidia-ncore>=19.0.0", "usd-core>=26.5"),
 )
 # Published as source only: resolved from what is built of them here, locked as the source.
@@ -66,7 +88,12 @@ def is_of_torch(item: dict[str, Any]) -> bool:
 
 def resolve(wanted: list[str] | tuple[str, ...], python: str) -> list[dict[str, Any]]:
     """What pip would install. Raises CalledProcessError with pip's words on standard error."""
-    platforms = [*(f"manylinux_2_{minor}_x86_64" for minor in GLIBC_MINORS), "manylinux2014_x86_64", "linux_x86_64", "any"]
+    platforms = [
+        *(f"manylinux_2_{minor}_x86_64" for minor in GLIBC_MINORS),
+        "manylinux2014_x86_64",
+        "linux_x86_64",
+        "any",
+    ]
     tags = [part for platform in platforms for part in ("--platform", platform)]
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
