@@ -11,8 +11,9 @@ def components() -> list[dict[str, object]]:
     """One entry a distribution, by name."""
     found = {}
     for distribution in metadata.distributions():
-        name, version = distribution.metadata["Name"], distribution.version
-        licence = distribution.metadata.get("License-Expression") or distribution.metadata.get("License") or ""
+        head, version = distribution.metadata, distribution.version
+        name = head["Name"]
+        licence = next((head[field] for field in ("License-Expression", "License") if field in head), "")
         entry: dict[str, object] = {
             "type": "library",
             "name": name,

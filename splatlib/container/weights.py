@@ -19,7 +19,7 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     sums = []
     for backend, weights_of in (("u2net", u2net.weights_of), ("sam2", sam2.weights_of)):
-        config = MasksConfig(backend=backend, weights=DOWNLOAD)
+        config = MasksConfig.from_dict({"backend": backend, "weights": DOWNLOAD})
         path = weights_path(weights_of(config), config)
         target = folder / path.name
         if path.is_dir():
