@@ -30,6 +30,7 @@ CORE = {
     "s3",
     "equirectangular",
     "scene_formats",
+    "environments",
     "workspace",
 }
 
@@ -51,7 +52,8 @@ MAY_SEE: dict[str, set[str]] = {
     "s3": {"errors", "files", "progress"},
     "artifacts": {"errors", "gaussians"},
     "scene_formats": {"artifacts", "errors", "files", "ply", "threads"},
-    "workspace": CORE - {"gaussians", "similarity", "crop", "events", "scene_formats", "workspace"},
+    "environments": {"errors", "files", "progress"},
+    "workspace": CORE - {"gaussians", "similarity", "crop", "events", "scene_formats", "environments", "workspace"},
     "render": CORE,
     "matching": CORE,
     **{stage: CORE | {"render", "matching"} for stage in STAGES},
