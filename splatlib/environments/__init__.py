@@ -1,7 +1,7 @@
 """Python environments of other trainers, whose pins contradict ours and each other's: described, found, installed.
 
-Each folder here describes one: ``environment.toml``, ``requirements.txt`` and ``lock.txt``, every version pinned. The container
-image and ``splat backend install`` build the same from it.
+Each folder here describes one: ``environment.toml``, ``requirements.txt`` and ``lock.txt``, every version pinned. The
+container image and ``splat backend install`` build the same from it.
 """
 
 from splatlib.environments.described import Description as Description
