@@ -1,4 +1,4 @@
-"""Held-out views of another trainer, measured as ours are: drawn by its own renderer, and by splatlib's where it can."""
+"""Held-out views of another trainer, measured as ours are: drawn by its own renderer, and by ours where it can."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def main() -> None:
     if entry.endswith("train"):
         misbehave(mode)
     if entry == "threedgrut-train":
-        threedgrut(trained, dict(word.partition("=")[::2] for word in rest[3:]), mode)
+        threedgrut(trained, {name: value for name, _, value in (word.partition("=") for word in rest[3:])}, mode)
     elif entry == "nerfstudio-train":
         nerfstudio_train(options(rest), rest[0], mode)
     elif entry == "nerfstudio-render":
@@ -107,7 +107,8 @@ def draw(trained: Gaussians, frame: dict[str, float], pose: np.ndarray, target: 
 
     from splatlib.artifacts import Camera
 
-    camera = Camera(int(frame["w"]), int(frame["h"]), *(float(frame[name]) for name in ("fl_x", "fl_y", "cx", "cy")))
+    fx, fy, cx, cy = (float(frame[name]) for name in ("fl_x", "fl_y", "cx", "cy"))
+    camera = Camera(int(frame["w"]), int(frame["h"]), fx, fy, cx, cy)
     target.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(target), render_image(trained, camera, pose)[..., ::-1])
 

@@ -77,6 +77,10 @@ def asked(calls: Path) -> list[list[str]]:
     return [json.loads(line) for line in calls.read_text().splitlines()] if calls.exists() else []
 
 
+def pairs(words: list[str]) -> dict[str, str]:
+    return {name: value for name, _, value in (word.partition("=") for word in words)}
+
+
 def option(words: list[str], name: str) -> str:
     return words[words.index(name) + 1]
 
@@ -154,7 +158,7 @@ def test_settings_become_options(scene: SparseScene, calls: Path, tmp_path: Path
 def test_settings_of_3dgrut(scene: SparseScene, calls: Path, tmp_path: Path) -> None:
     config = TrainConfig(backend="3dgut", steps=3000, max_gaussians=1000, ssim_weight=0.3, sh_degree=1)
     train_splat(scene, Workspace(tmp_path / "it's here"), config)
-    overrides = dict(word.partition("=")[::2] for word in asked(calls)[0][4:])
+    overrides = pairs(asked(calls)[0][4:])
     assert asked(calls)[0][2:4] == ["--config-name", "apps/colmap_3dgut_mcmc"]
     assert overrides["strategy.add.max_n_gaussians"] == "1000" and overrides["loss.lambda_l1"] == "0.7"
     assert overrides["strategy.relocate.end_iteration"] == "2500" and overrides["n_iterations"] == "3000"
@@ -366,7 +370,7 @@ def test_the_launcher_ends_when_its_standard_input_closes(tmp_path: Path) -> Non
 
     code = (
         "import runpy, sys, time; module = runpy.run_path(sys.argv[1]); module['end_with_parent']();\n"
-        "print('ready', flush=True)\ntry:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    sys.exit(7)"
+        "try:\n    print('ready', flush=True); time.sleep(60)\nexcept KeyboardInterrupt:\n    sys.exit(7)"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(LAUNCHER)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
