@@ -47,7 +47,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="splatlib-kill-") as folder:
         sample = make_sample(Path(folder) / "sample", num_frames=40, width=320, height=180)
         row = compare(Job(capture=str(sample.path), train=TRAIN), Path(folder), options.kills, options.seed)
-    print(append_row(options.out, {**row, "command": f"python -m benchmarks.kill --kills {options.kills}"}))
+    print(
+        append_row(
+            options.out, {**row, "command": f"python -m benchmarks.kill --kills {options.kills} --seed {options.seed}"}
+        )
+    )
 
 
 def compare(job: Job, folder: Path, kills: int, seed: int) -> dict[str, Any]:
@@ -83,12 +87,10 @@ def die_often(handle: LocalJob, kills: int, rng: random.Random, whole_s: float) 
     deaths: list[dict[str, Any]] = []
     finished: dict[str, float] = {}
     while len(deaths) < kills:
-        # A process needs seconds to load its libraries: from there to a share of the whole that leaves work to all.
-        _sleep_unless_ended(handle, rng.uniform(0.5, 0.5 + min(whole_s / 3, 12)))
-        if handle.status().ended:  # it won the race: its last stages are taken away, so that deaths go on
+        _sleep_unless_ended(handle, rng.uniform(0.3, 0.8 * whole_s))
+        if handle.status().ended:  # it won the race: some of its stages are taken away, so that deaths go on
             assert handle.status().state == "done", handle.status()
-            finished = {}
-            _take_back(handle.paths.workspace)
+            finished = _take_back(handle.paths.workspace, rng.choice(STAGES))
             handle.start()
             continue
         sent = signal.SIGKILL if len(deaths) % 2 == 0 else signal.SIGTERM
@@ -113,10 +115,11 @@ def _sleep_unless_ended(handle: LocalJob, seconds: float) -> None:
         time.sleep(0.02)
 
 
-def _take_back(workspace: Path) -> None:
-    """Undo training and export: their folders, as if the job had not come so far."""
-    for name in ("train", "export"):
+def _take_back(workspace: Path, stage: str) -> dict[str, float]:
+    """Remove a stage and all after it, as if the job had not come so far; what is still finished."""
+    for name in STAGES[STAGES.index(stage) :]:
         shutil.rmtree(workspace / name)
+    return _finished(workspace)
 
 
 def _finished(workspace: Path) -> dict[str, float]:

@@ -70,6 +70,8 @@ def values(schema: dict[str, Any]) -> str:
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     if schema.get("type") == "array":
+        if "prefixItems" in schema:
+            return f"list of {len(schema['prefixItems'])} numbers"
         return f"list of {values(schema['items'])}"
     bounds = [
         f"{sign} {schema[key]:,}"

@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from splatlib.errors import SplatlibError as SplatlibError
     from splatlib.export import export_splat as export_splat
     from splatlib.gaussians import Gaussians as Gaussians
+    from splatlib.interactive import view_masks as view_masks
     from splatlib.launch import LocalProcess as LocalProcess
+    from splatlib.launch import SageMaker as SageMaker
     from splatlib.launch import submit as submit
     from splatlib.masks import mask_frames as mask_frames
     from splatlib.pipeline import reconstruct as reconstruct
@@ -46,6 +48,12 @@ if TYPE_CHECKING:
     from splatlib.train import follow_training as follow_training
     from splatlib.train import start_training as start_training
     from splatlib.train import train_splat as train_splat
+    from splatlib.widgets.compare import compare_held_out as compare_held_out
+    from splatlib.widgets.compare import compare_pictures as compare_pictures
+    from splatlib.widgets.compare import compare_splats as compare_splats
+    from splatlib.widgets.frames import view_frames as view_frames
+    from splatlib.widgets.scene import view_scene as view_scene
+    from splatlib.widgets.splat import view_splat as view_splat
     from splatlib.workspace import Workspace as Workspace
 
 _HOME = {
@@ -57,12 +65,17 @@ _HOME = {
     "splatlib.errors": ("SplatlibError",),
     "splatlib.export": ("export_splat",),
     "splatlib.gaussians": ("Gaussians",),
-    "splatlib.launch": ("LocalProcess", "submit"),
+    "splatlib.interactive": ("view_masks",),
+    "splatlib.launch": ("LocalProcess", "SageMaker", "submit"),
     "splatlib.masks": ("mask_frames",),
     "splatlib.pipeline": ("reconstruct",),
     "splatlib.report": ("write_check_report", "write_report"),
     "splatlib.samples": ("make_sample",),
     "splatlib.train": ("follow_training", "start_training", "train_splat"),
+    "splatlib.widgets.compare": ("compare_held_out", "compare_pictures", "compare_splats"),
+    "splatlib.widgets.frames": ("view_frames",),
+    "splatlib.widgets.scene": ("view_scene",),
+    "splatlib.widgets.splat": ("view_splat",),
     "splatlib.workspace": ("Workspace",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}

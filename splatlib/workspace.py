@@ -292,12 +292,18 @@ class Stage(Generic[ArtifactT]):
             **marks,
             "seconds": seconds,
             "versions": library_versions(),
+            "files": self._sizes(),
             "artifact": artifact.to_data(),
         }
         write_atomically(self.directory / ARTIFACT_FILE, json.dumps(document, indent=1))
         (self.directory / STARTED_FILE).unlink(missing_ok=True)
         logger.info("%s: done in %.1f s", self.name, seconds)
         return artifact
+
+    def _sizes(self) -> dict[str, int]:
+        """Bytes of each file of the stage: by them a copy of the workspace is seen to be whole."""
+        files = [path for path in sorted(self.directory.rglob("*")) if path.is_file() and path.name != STARTED_FILE]
+        return {str(path.relative_to(self.directory)): path.stat().st_size for path in files}
 
     def note_seconds(self) -> None:
         """Remember the time spent so far, so that a resumed stage reports the sum."""

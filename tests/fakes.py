@@ -99,7 +99,7 @@ def fake_splat(directory: Path, run: str = "main") -> Splat:
 
 
 def fake_exports(directory: Path) -> ExportBundle:
-    files = (ExportedFile("ply", "scene.ply", 5_100_000, 0.0, 0.0), ExportedFile("spz", "scene.spz", 400_000, 0.1, 0.1))
+    files = (ExportedFile("ply", "scene.ply", 5_100_000), ExportedFile("spz", "scene.spz", 400_000, "RUB", 24_000, 0.1))
     return ExportBundle(directory=directory, files=files)
 
 

@@ -8,8 +8,42 @@ from pydantic import Field
 
 from splatlib.config.base import Config
 
+ExportFormat = Literal[
+    "ply",
+    "compressed_ply",
+    "spz",
+    "spz4",
+    "sog",
+    "splat",
+    "glb",
+    "points_ply",
+    "points_glb",
+    "colmap",
+    "nerfstudio",
+    "thumbnail",
+]
+
 
 class ExportConfig(Config):
-    """Which files are delivered."""
+    """Which files are delivered, and what of the splat."""
 
-    formats: tuple[Literal["ply", "spz"], ...] = Field(default=("ply", "spz"), min_length=1, description="a file each")
+    formats: tuple[ExportFormat, ...] = Field(default=("ply", "spz"), min_length=1, description="a file or folder each")
+    max_psnr_loss_db: float = Field(
+        default=0.15,
+        gt=0,
+        le=10,
+        description="of held-out photos, that the small formats (spz, spz4, sog) may cost against the PLY",
+    )
+    upright: bool = Field(
+        default=True, description="turn gravity along +y of the PLY, put the ground at 0, scale to metres where known"
+    )
+    clean: bool = Field(default=True, description="remove fog and floaters that the cameras do not stand for")
+    clean_max_psnr_loss_db: float = Field(
+        default=0.1, ge=0, le=10, description="of held-out photos, that cleaning may cost"
+    )
+    crop_box: tuple[float, float, float, float, float, float] | None = Field(
+        default=None, description="low x, y, z, high x, y, z of what is kept, in the delivered PLY's axes"
+    )
+    crop_sphere: tuple[float, float, float, float] | None = Field(
+        default=None, description="center x, y, z and radius of what is kept, in the delivered PLY's axes"
+    )

@@ -14,6 +14,7 @@ from types import FrameType
 from splatlib._version import __version__
 from splatlib.container.follow import followed
 from splatlib.container.inputs import placed_job
+from splatlib.container.restored import discard_torn_stages
 from splatlib.container.several_gpus import on_all_gpus, wanted_gpus
 from splatlib.errors import SplatlibError
 from splatlib.files import os_errors_translated, write_atomically
@@ -58,6 +59,7 @@ def _run(paths: ContainerPaths) -> None:
     job = placed_job(paths)
     with together() as leads:
         if leads:
+            discard_torn_stages(paths.workspace)
             ws = Workspace(paths.workspace)
             with followed(ws, job.run):
                 result = reconstruct(job, ws)

@@ -1,6 +1,6 @@
 """Where a job runs: as a child process of this machine, or on SageMaker. ``submit`` it, then follow it by its handle.
 
->>> handle = submit(Job(capture="bench.mov"), LocalProcess())
+>>> handle = submit(Job(capture="bench.mov"), SageMaker(instance="ml.g6.xlarge"))
 >>> for event in handle.events(follow=True):
 ...     print(event)
 >>> workspace = handle.fetch("runs/bench")
@@ -11,6 +11,8 @@ Nothing here loads boto3 or the SageMaker SDK before a job is submitted to it.
 from __future__ import annotations
 
 from splatlib.config import Job
+from splatlib.launch.aws.launcher import SageMaker as SageMaker
+from splatlib.launch.estimate import Estimate as Estimate
 from splatlib.launch.fake import FakeLauncher as FakeLauncher
 from splatlib.launch.local import LocalProcess as LocalProcess
 from splatlib.launch.protocol import JobHandle as JobHandle

@@ -15,6 +15,9 @@ from splatlib.threads import in_order
 from splatlib.workspace import Workspace
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from splatlib.masks.plausibility import Found
     from splatlib.masks.sources import MaskSource
 
@@ -79,6 +82,22 @@ def mask_frames(frames: FrameSet, ws: Workspace, config: MasksConfig = _DEFAULT)
                 min_iou=min(ious, default=None),
             )
         )
+
+
+def mask_of_frame(frames: FrameSet, config: MasksConfig) -> npt.NDArray[np.uint8]:
+    """The mask [height, width] of a set of one frame, as ``mask_frames`` would write it; nothing is written.
+
+    Raises as ``mask_frames``.
+    """
+    from splatlib.masks.edges import finished
+
+    (frame,) = frames.frames
+    source = _source(_chosen(frames, config), frames, config)
+    source.prepare(lambda: None)
+    grey = source.mask(frame)
+    if grey is None:
+        raise MasksError(f"{frame.name} has no mask", hint="take the backend grabcut")
+    return finished(grey, config, by_engine=source.by_engine)
 
 
 def _cuts_out(backend: str, source: MaskSource, config: MasksConfig) -> bool:

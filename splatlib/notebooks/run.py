@@ -13,7 +13,7 @@ from typing import Any
 from splatlib.errors import ConfigError, MissingDependencyError, NotebookError
 from splatlib.files import os_errors_translated
 from splatlib.notebooks.parameters import parameters_of, require_valid, values_from_text
-from splatlib.progress import mode
+from splatlib.progress import in_notebook, mode
 from splatlib.widgets.offline import write_offline_html
 
 # The kernel of the environment that runs this code: the one that holds this splatlib.
@@ -115,9 +115,10 @@ def _execute(source: Path, target: Path, parameters: Mapping[str, Any], kernel: 
         raise MissingDependencyError(
             "running notebooks needs papermill", why=str(error), hint="pip install -e '.[notebook]'"
         ) from error
+    shows_bar = mode() != "off" and not in_notebook()  # a sweep inside a notebook prints its own lines
     try:
         papermill.execute_notebook(
-            str(source), str(target), dict(parameters), kernel_name=kernel, progress_bar=mode() != "off"
+            str(source), str(target), dict(parameters), kernel_name=kernel, progress_bar=shows_bar
         )
     except PapermillExecutionError as error:
         raise _cell_failed(source, target, error) from error

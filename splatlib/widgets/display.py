@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from html import escape
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from splatlib.artifacts import Artifact, CaptureCheck, ExportBundle, FrameSet, MaskSet, SparseScene, Splat
 from splatlib.errors import ArtifactError
 from splatlib.events import read_progress
+from splatlib.progress import in_notebook
 from splatlib.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -16,7 +18,10 @@ if TYPE_CHECKING:
 
 
 def mimebundle(artifact: Artifact) -> dict[str, Any]:
-    """A line of text, and a PNG (for exported files a table). Raises ArtifactError if its pictures are gone."""
+    """A line of text, and a PNG (for exported files a table); with a kernel and anywidget, a live view too.
+
+    Raises ArtifactError if its pictures are gone.
+    """
     text = describe(artifact)
     if isinstance(artifact, ExportBundle):
         return {"text/plain": text, "text/html": _table(artifact)}
@@ -25,6 +30,13 @@ def mimebundle(artifact: Artifact) -> dict[str, Any]:
         from splatlib.widgets.checkup import check_html
 
         return {"text/plain": text, "text/html": check_html(artifact, frames_of(artifact))}
+
+    if has_live_views():
+        from splatlib.widgets.views import view_of
+
+        if (view := view_of(artifact)) is not None:
+            data, _ = view._repr_mimebundle_()
+            return data
 
     from splatlib.widgets.pictures import png_bytes
 
@@ -47,6 +59,11 @@ def _picture(artifact: Artifact) -> Image.Image | Figure | None:
         case Splat():
             return stills.training_curves(read_progress(artifact.metrics_path))
     return None
+
+
+def has_live_views() -> bool:
+    """Whether this is a notebook's kernel, and anywidget is installed: elsewhere a view has nobody to talk to."""
+    return in_notebook() and find_spec("anywidget") is not None
 
 
 def describe(artifact: Artifact) -> str:
@@ -114,9 +131,14 @@ def frames_of(artifact: MaskSet | CaptureCheck) -> FrameSet | None:
 def _table(bundle: ExportBundle) -> str:
     rows = "".join(
         f"<tr><td>{escape(file.name)}</td><td>{file.bytes / 1e6:.2f} MB</td><td>{escape(file.frame)}</td>"
-        f"<td>{file.max_mean_error:.2g}</td><td>{file.max_color_error:.2g}</td></tr>"
+        f"<td>{'' if file.num_gaussians is None else f'{file.num_gaussians:,}'}</td>"
+        f"<td>{_decibels(file.psnr_loss_db)}</td><td>{_decibels(file.render_psnr_db)}</td></tr>"
         for file in bundle.files
     )
-    heads = ("file", "size", "axes", "largest error of a centre, scene units", "of a colour, 0–1")
+    heads = ("file", "size", "axes", "Gaussians", "lost against the photos", "likeness to the splat (PSNR)")
     head = "".join(f"<th>{name}</th>" for name in heads)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table><p>{escape(str(bundle.directory))}</p>"
+
+
+def _decibels(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f} dB"

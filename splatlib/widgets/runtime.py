@@ -6,12 +6,17 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import anywidget
-import ipywidgets
-import traitlets
-
-from splatlib.errors import SplatlibError
+from splatlib.errors import MissingDependencyError, SplatlibError
 from splatlib.widgets.bundle import loader, runtime_code
+
+try:
+    import anywidget
+    import ipywidgets
+    import traitlets
+except ImportError as error:
+    raise MissingDependencyError(
+        "views need anywidget", why=str(error), hint='pip install "splatlib[notebook]"; still pictures need nothing'
+    ) from error
 
 
 class Runtime(anywidget.AnyWidget):

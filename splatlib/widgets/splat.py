@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-import traitlets
 from PIL import Image
 
 from splatlib.artifacts import SparseScene, Splat
+from splatlib.crop import in_box
 from splatlib.errors import ArtifactError, ConfigError
 from splatlib.gaussians import Gaussians
+from splatlib.similarity import Similarity
 from splatlib.widgets.display import describe
 from splatlib.widgets.packing import MOST_GAUSSIANS, pack
 from splatlib.widgets.pictures import jpeg_bytes, png_bytes
-from splatlib.widgets.runtime import View
+from splatlib.widgets.runtime import View, traitlets
 from splatlib.widgets.viewing import Start, half_tan, pose_data, start_in_scene, start_round_gaussians, still_of
 from splatlib.workspace import Workspace
 
@@ -41,14 +42,23 @@ class SplatView(View):
     measured = traitlets.Dict().tag(sync=True)
     screenshot = traitlets.Bytes().tag(sync=True)
 
-    def __init__(self, gaussians: Gaussians, **more: Any) -> None:
-        self._gaussians = gaussians
+    def __init__(self, gaussians: Gaussians, *, most: int = MOST_GAUSSIANS, **more: Any) -> None:
+        self._gaussians, self._most = gaussians, most
         super().__init__(kind="splat", **more)
 
     @property
     def metres_per_unit(self) -> float | None:
         """From the measured distance; None until a person has said how long it is in truth."""
         return self.measured.get("metres_per_unit")
+
+    def show(self, gaussians: Gaussians) -> None:
+        """Other Gaussians in the same view, from where the person stands: a training's newest, for instance."""
+        packed = pack(gaussians, most=self._most)
+        with self.hold_sync():
+            info, blobs = dict(cast(Mapping[str, Any], self.info)), list(cast(Sequence[bytes], self.blobs))
+            self.info = {**info, "packed": packed.info, "total": packed.total, "note": packed.note}
+            self.blobs = [packed.data, *blobs[1:]]
+        self._gaussians = gaussians
 
     def inside_crop(self) -> npt.NDArray[np.bool_]:
         """[N] which Gaussians have their centre in the crop box; all where there is no crop."""
@@ -67,13 +77,12 @@ def inside_box(means: npt.NDArray[np.floating], crop: Mapping[str, Any]) -> npt.
     if not crop:
         return np.ones(len(means), bool)
     try:
-        center, size = np.array(crop["center"], float), np.array(crop["size"], float)
+        center, half = np.array(crop["center"], float), np.array(crop["size"], float) / 2
         rotation = np.array(crop["rotation"], float).reshape(3, 3)
-        if center.shape != (3,) or size.shape != (3,):
-            raise ValueError(f"{center.shape=}, {size.shape=}")
+        box_from_world = Similarity(rotation=rotation, translation=-rotation @ center)
+        return in_box(means, -half, half, box_from_world)
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError("crop is no box", why=str(error), hint="give center [3], size [3], rotation [9]") from error
-    return np.asarray((np.abs((means - center) @ rotation.T) <= size / 2).all(axis=1))
 
 
 def view_splat(
@@ -114,6 +123,7 @@ def view_splat(
     text = describe(splat) if isinstance(splat, Splat) else f"{len(gaussians):,} Gaussians"
     return SplatView(
         gaussians,
+        most=most,
         info=info,
         blobs=[packed.data, poster(still)],
         still=lambda: png_bytes(Image.fromarray(still)),

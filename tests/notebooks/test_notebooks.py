@@ -14,6 +14,7 @@ import papermill
 import pytest
 from papermill.exceptions import PapermillExecutionError
 
+from splatlib.notebooks.parameters import parameters_of
 from splatlib.parameters import NOTEBOOK_PARAMETERS
 from splatlib.samples import Sample
 from splatlib.workspace import Workspace
@@ -21,6 +22,12 @@ from splatlib.workspace import Workspace
 FOLDER = Path(__file__).parents[2] / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 SMALL = {"train.steps": 300, "train.max_gaussians": 6000, "train.max_long_side_px": 160}
+
+
+@pytest.fixture(autouse=True)
+def _in_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `splat notebook run` starts kernels."""
+    monkeypatch.setenv("SPLATLIB_PROGRESS", "text")
 
 
 def code_cells(notebook: Path) -> list[Any]:
@@ -41,7 +48,8 @@ def pictures(cells: list[Any]) -> int:
 
 
 def test_all_notebooks_are_here() -> None:
-    assert [path.stem for path in NOTEBOOKS] == ["00_quickstart", "01_frames", "02_masks", "03_cameras", "reconstruct"]
+    numbered = {path.stem[:2] for path in NOTEBOOKS if path.stem[:2].isdigit()}
+    assert numbered >= {"00", "01", "02", "03", "04", "08"} and (FOLDER / "reconstruct.ipynb").exists()
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
@@ -57,9 +65,8 @@ def test_form(notebook: Path) -> None:
 
 
 def test_the_batch_notebook_has_the_agreed_parameters() -> None:
-    (cell,) = (c for c in code_cells(FOLDER / "reconstruct.ipynb") if "parameters" in c.metadata.get("tags", []))
-    names = [node.targets[0].id for node in ast.parse(cell.source).body]  # pyright: ignore
-    assert tuple(names) == NOTEBOOK_PARAMETERS
+    known = parameters_of(nbformat.read(FOLDER / "reconstruct.ipynb", as_version=4))
+    assert tuple(known) == NOTEBOOK_PARAMETERS
 
 
 @pytest.mark.slow
@@ -141,6 +148,40 @@ def test_cameras_are_right_and_wrong_poses_are_named(tmp_path: Path) -> None:
     assert "enu 1.0 (48.13" in printed
     measured, true = numbers_after("east, north, up:", printed), numbers_after("in truth:", printed)
     assert measured == pytest.approx(true, abs=2.5)  # metres, by fixes that are off by one
+
+
+@pytest.mark.slow
+def test_training_is_watched_and_one_thing_at_a_time_is_changed(tmp_path: Path) -> None:
+    cells = run("04_train.ipynb", {"fast": True}, tmp_path)
+    printed = printed_by(cells)
+    assert pictures(cells) == 8
+    assert "application/vnd.jupyter.widget-view+json" not in json.dumps(cells)  # blank in a file
+    names = ("as above", "fewer-steps", "fewer-gaussians", "smaller-pictures", "no-colour-change")
+    psnr_db = {name: numbers_after(name, printed)[-2:] for name in names}  # at its own size, at the full size
+    assert psnr_db["as above"][0] > 23.5
+    for cheaper in ("fewer-steps", "fewer-gaussians"):
+        assert psnr_db[cheaper][0] < psnr_db["as above"][0] - 1
+    assert psnr_db["smaller-pictures"][0] > psnr_db["smaller-pictures"][1] + 1  # it has it easier at its own size
+    shown = json.loads(json.dumps([cell.outputs for cell in cells]))
+    assert any("finished, step 400 of 400" in json.dumps(outputs) for outputs in shown)
+    assert re.search(r"1\d\d of 1200 steps: Stopped by hand after 1\d\d of 1,200 steps\.", printed)
+
+
+@pytest.mark.slow
+def test_a_sweep_shares_its_cameras_and_finds_the_best(tmp_path: Path) -> None:
+    parameters = {"fast": True, "batch": str(FOLDER / "reconstruct.ipynb")}
+    cells = run("08_tuning.ipynb", parameters, tmp_path)
+    ws, printed = Workspace.open(tmp_path / "runs" / "tuning"), printed_by(cells)
+    assert pictures(cells) == 3
+    assert ws.runs() == ["grid-0", "grid-1", "grid-2", "grid-3"]
+    executed = [(ws.root / "notebooks" / f"{name}.ipynb").read_text() for name in ws.runs()]
+    assert ["cameras: unchanged, reused" in text for text in executed] == [False, True, True, True]
+    assert all((ws.root / "notebooks" / f"{name}.html").stat().st_size > 100_000 for name in ws.runs())
+    splats = [ws.splat(name) for name in ws.runs()]
+    assert [splat.settings["steps"] for splat in splats if splat] == [100, 100, 300, 300]
+    assert "best: grid-3" in printed and "worst: grid-0" in printed
+    best_db, _, _ = numbers_after("best: grid-3,", printed)[:3]
+    assert best_db > 23
 
 
 @pytest.mark.parametrize(

@@ -11,15 +11,20 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
 from splatlib.cli import app
 from splatlib.config import Job, TrainConfig
 from splatlib.errors import CamerasError, NoGpuError
+from splatlib.formats import read_gaussians
 from splatlib.render.device import Obstacle
+from splatlib.samples import Sample
 from splatlib.workspace import Workspace
 from tests.fakes import FakeStages, fake_check
+from tests.made import made_workspace
+from tests.unit.formats.made import shell
 
 
 @pytest.fixture(autouse=True)
@@ -254,3 +259,43 @@ def test_ctrl_c_in_a_real_process(capture: Path) -> None:
     assert process.returncode == 130
     assert errors.endswith("interrupted; go on with: splat resume out\n") and "Traceback" not in errors
     assert Workspace("out").load_job().capture == str(capture)
+
+
+def test_convert_goes_by_the_endings(tmp_path: Path) -> None:
+    shell(300).save_ply(tmp_path / "a.ply")
+    result = splat("convert", tmp_path / "a.ply", tmp_path / "b.sog", "--small", "1", "--sh-degree", "1")
+    assert result.exit_code == 0 and "300 Gaussians" in result.stdout
+    assert splat("convert", tmp_path / "b.sog", tmp_path / "c.v4.spz", "--scale", "2").exit_code == 0
+    read = read_gaussians(tmp_path / "c.v4.spz")
+    assert read.sh_degree == 1 and np.linalg.norm(read.means, axis=1) == pytest.approx(2, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "status", "says"),
+    [
+        ("a.ply", "b.obj", 1, "no format has this ending"),
+        ("nowhere.ply", "b.spz", 1, "nowhere.ply"),
+        ("a.obj", "b.spz", 1, "known are"),
+        ("cut.ply", "b.spz", 1, "cut short"),
+        ("a.ply", "gone/b.spz", 1, "gone"),
+    ],
+)
+def test_convert_refuses_in_words_and_leaves_nothing(
+    tmp_path: Path, source: str, target: str, status: int, says: str
+) -> None:
+    shell(30).save_ply(tmp_path / "a.ply")
+    (tmp_path / "cut.ply").write_bytes((tmp_path / "a.ply").read_bytes()[:-7])
+    before = sorted(tmp_path.iterdir())
+    result = splat("convert", tmp_path / source, tmp_path / target)
+    assert result.exit_code == status and says in result.stderr and "Traceback" not in result.stderr
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_export_delivers_a_workspace_in_other_formats(tmp_path: Path, sample_photos: Sample) -> None:
+    made_workspace(tmp_path / "ws", sample_photos)
+    result = splat("export", tmp_path / "ws", "--formats", "sog,compressed-ply", "--set", "clean=false")
+    assert result.exit_code == 0 and "scene.sog" in result.stdout and "scene.compressed.ply" in result.stdout
+    assert {file.format for file in Workspace.open(tmp_path / "ws").exports.files} == {"sog", "compressed_ply"}  # pyright: ignore
+    assert splat("export", tmp_path / "ws", "--formats", "obj").exit_code == 2
+    missing = splat("export", tmp_path / "ws", "--run", "other")
+    assert missing.exit_code == 1 and "no finished training 'other'" in missing.stderr

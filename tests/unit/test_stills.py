@@ -204,9 +204,9 @@ def test_a_splat_without_held_out_views_shows_its_curves(ws: Workspace) -> None:
 
 
 def test_exports_show_a_table_with_names_escaped(tmp_path: Path) -> None:
-    file = ExportedFile("ply", "<b>.ply", 1_500_000, 0.0, 0.0)
+    file = ExportedFile("ply", "<b>.ply", 1_500_000, "RDF", 12_345, 0.1)
     bundle = display.mimebundle(ExportBundle(directory=tmp_path, files=(file,)))
-    assert "1.50 MB" in bundle["text/html"]
+    assert all(figure in bundle["text/html"] for figure in ("1.50 MB", "12,345", "0.10 dB"))
     assert "&lt;b&gt;.ply" in bundle["text/html"]
     assert "<b>" not in bundle["text/html"]
 

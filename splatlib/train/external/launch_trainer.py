@@ -39,7 +39,7 @@ def end_with_parent() -> None:
 def without_downloads() -> None:
     """A stand-in for LPIPS where the weights of its network are not on this machine: it measures nothing (NaN)."""
     import torch
-    from torchmetrics.image import lpip
+    from torchmetrics.image import lpip  # pyright: ignore[reportMissingImports]
 
     real = lpip.LearnedPerceptualImagePatchSimilarity
     files = {"alex": "alexnet-*.pth", "vgg": "vgg16-*.pth", "squeeze": "squeezenet1_1-*.pth"}
@@ -57,7 +57,7 @@ def without_downloads() -> None:
             return real(*args, **options)
         return NotMeasured()
 
-    lpip.LearnedPerceptualImagePatchSimilarity = lpips  # type: ignore[assignment,misc]
+    lpip.LearnedPerceptualImagePatchSimilarity = lpips
 
 
 def nerfstudio(script: str, arguments: list[str]) -> None:
@@ -65,7 +65,7 @@ def nerfstudio(script: str, arguments: list[str]) -> None:
     import importlib
 
     without_downloads()
-    from nerfstudio.utils import writer  # type: ignore[import-not-found]
+    from nerfstudio.utils import writer  # pyright: ignore[reportMissingImports]
 
     put_scalar, put_dict = writer.put_scalar, writer.put_dict
     newest: dict[str, Any] = {}
@@ -102,7 +102,7 @@ def threedgrut_train(arguments: list[str]) -> None:
     sys.path.insert(0, checkout)
     os.chdir(checkout)
     without_downloads()
-    from threedgrut.utils.logger import logger  # type: ignore[import-not-found]
+    from threedgrut.utils.logger import logger  # pyright: ignore[reportMissingImports]
     from torch.utils.tensorboard.writer import SummaryWriter
 
     add_scalar, log_progress = SummaryWriter.add_scalar, logger.log_progress
@@ -119,7 +119,7 @@ def threedgrut_train(arguments: list[str]) -> None:
             tell(step, loss=float(metrics["loss"]), **newest)
         log_progress(task_name, advance, **metrics)
 
-    SummaryWriter.add_scalar, logger.log_progress = noting_scalar, telling_progress  # type: ignore[method-assign]
+    SummaryWriter.add_scalar, logger.log_progress = noting_scalar, telling_progress
     script = Path(checkout) / "train.py"
     sys.argv = [str(script), *rest]
     runpy.run_path(str(script), run_name="__main__")
@@ -128,7 +128,7 @@ def threedgrut_train(arguments: list[str]) -> None:
 def mesh_to_glb(arguments: list[str]) -> None:
     """An OBJ with its texture as one GLB, moved: paths of both, and a JSON list of 4x4 numbers."""
     import numpy as np
-    import trimesh  # type: ignore[import-not-found]
+    import trimesh  # pyright: ignore[reportMissingImports]
 
     source, target, matrix = arguments
     mesh = trimesh.load(source, force="mesh", process=False)

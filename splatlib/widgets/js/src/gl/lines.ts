@@ -1,4 +1,4 @@
-import { Program, PROJECTION, type Frame, type GL, type Layer } from "./program";
+import { freed, Program, PROJECTION, type Frame, type GL, type Layer } from "./program";
 
 const VERTEX = `${PROJECTION}
 layout(location = 0) in vec3 from;
@@ -77,6 +77,11 @@ export class LineLayer implements Layer {
     if (!this.gl || this.gl.isContextLost()) return;
     this.gl.bindBuffer(this.gl.ARRAY_BUFFER, this.buffer);
     this.gl.bufferData(this.gl.ARRAY_BUFFER, this.data, this.gl.DYNAMIC_DRAW);
+  }
+
+  release(gl: GL): void {
+    freed(gl, { arrays: [this.array], buffers: [this.buffer] });
+    this.gl = undefined;
   }
 
   draw(gl: GL, frame: Frame): void {

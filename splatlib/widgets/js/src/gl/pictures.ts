@@ -1,4 +1,4 @@
-import { attributes, Program, PROJECTION, type Frame, type GL, type Layer } from "./program";
+import { attributes, freed, Program, PROJECTION, type Frame, type GL, type Layer } from "./program";
 
 const VERTEX = `${PROJECTION}
 layout(location = 0) in vec3 corner;
@@ -33,6 +33,7 @@ export class PictureLayer implements Layer {
   shown = true;
   private program!: Program;
   private array!: WebGLVertexArrayObject;
+  private buffer!: WebGLBuffer;
   private texture!: WebGLTexture;
 
   constructor(
@@ -45,7 +46,7 @@ export class PictureLayer implements Layer {
     this.array = gl.createVertexArray();
     gl.bindVertexArray(this.array);
     const data = this.pictures.flatMap((p) => [...p.corner, ...p.right, ...p.down, ...p.part]);
-    attributes(gl, new Float32Array(data), [3, 3, 3, 4], 1);
+    this.buffer = attributes(gl, new Float32Array(data), [3, 3, 3, 4], 1);
     gl.bindVertexArray(null);
     this.texture = gl.createTexture();
     gl.bindTexture(gl.TEXTURE_2D, this.texture);
@@ -53,6 +54,10 @@ export class PictureLayer implements Layer {
     gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_MIN_FILTER, gl.LINEAR);
     gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_WRAP_S, gl.CLAMP_TO_EDGE);
     gl.texParameteri(gl.TEXTURE_2D, gl.TEXTURE_WRAP_T, gl.CLAMP_TO_EDGE);
+  }
+
+  release(gl: GL): void {
+    freed(gl, { arrays: [this.array], buffers: [this.buffer], textures: [this.texture] });
   }
 
   draw(gl: GL, frame: Frame): void {

@@ -1,4 +1,4 @@
-import { attributes, Program, PROJECTION, type Frame, type GL, type Layer } from "./program";
+import { attributes, freed, Program, PROJECTION, type Frame, type GL, type Layer } from "./program";
 
 const VERTEX = `${PROJECTION}
 layout(location = 0) in vec3 world;
@@ -27,6 +27,7 @@ export class PointLayer implements Layer {
   private gl: GL | undefined;
   private program!: Program;
   private array!: WebGLVertexArrayObject;
+  private positionBuffer!: WebGLBuffer;
   private colorBuffer!: WebGLBuffer;
 
   /** @param positions [3 P]. @param colors [3 P] in 0…1. */
@@ -40,7 +41,7 @@ export class PointLayer implements Layer {
     this.program = new Program(gl, VERTEX, FRAGMENT);
     this.array = gl.createVertexArray();
     gl.bindVertexArray(this.array);
-    attributes(gl, this.positions, [3]);
+    this.positionBuffer = attributes(gl, this.positions, [3]);
     this.colorBuffer = gl.createBuffer();
     gl.bindBuffer(gl.ARRAY_BUFFER, this.colorBuffer);
     gl.bufferData(gl.ARRAY_BUFFER, this.colors, gl.DYNAMIC_DRAW);
@@ -54,6 +55,11 @@ export class PointLayer implements Layer {
     if (!this.gl || this.gl.isContextLost()) return;
     this.gl.bindBuffer(this.gl.ARRAY_BUFFER, this.colorBuffer);
     this.gl.bufferData(this.gl.ARRAY_BUFFER, colors, this.gl.DYNAMIC_DRAW);
+  }
+
+  release(gl: GL): void {
+    freed(gl, { arrays: [this.array], buffers: [this.positionBuffer, this.colorBuffer] });
+    this.gl = undefined;
   }
 
   draw(gl: GL, frame: Frame): void {

@@ -14,6 +14,8 @@ export interface Frame {
 export interface Layer {
   prepare(gl: GL): void;
   draw(gl: GL, frame: Frame): void;
+  /** Give back what a living context holds of it. */
+  release(gl: GL): void;
 }
 
 export class Program {
@@ -64,8 +66,18 @@ export class Program {
   }
 }
 
+/** Delete what was made for a layer; names of buffers and textures that are gone already do no harm. */
+export function freed(
+  gl: GL,
+  { arrays = [], buffers = [], textures = [] }: { arrays?: WebGLVertexArrayObject[]; buffers?: WebGLBuffer[]; textures?: WebGLTexture[] },
+): void {
+  arrays.forEach((array) => gl.deleteVertexArray(array));
+  buffers.forEach((buffer) => gl.deleteBuffer(buffer));
+  textures.forEach((texture) => gl.deleteTexture(texture));
+}
+
 /** Floats side by side in a buffer, an attribute each of the given sizes; `divisor` 1: once an instance. */
-export function attributes(gl: GL, data: Float32Array<ArrayBuffer>, sizes: number[], divisor = 0, first = 0): void {
+export function attributes(gl: GL, data: Float32Array<ArrayBuffer>, sizes: number[], divisor = 0, first = 0): WebGLBuffer {
   const buffer = gl.createBuffer();
   gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
   gl.bufferData(gl.ARRAY_BUFFER, data, gl.STATIC_DRAW);
@@ -77,6 +89,7 @@ export function attributes(gl: GL, data: Float32Array<ArrayBuffer>, sizes: numbe
     gl.vertexAttribDivisor(first + k, divisor);
     offset += 4 * size;
   });
+  return buffer;
 }
 
 /** The head of the vertex shaders of points, lines and pictures: where a world point is on the canvas, with depth. */

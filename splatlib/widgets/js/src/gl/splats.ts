@@ -1,6 +1,6 @@
 import type { Loaded } from "../splat/engine";
 import type { Sorted } from "../splat/sort";
-import { Program, type Frame, type GL, type Layer } from "./program";
+import { freed, Program, type Frame, type GL, type Layer } from "./program";
 import fragment from "./splats.frag.glsl";
 import vertex from "./splats.vert.glsl";
 
@@ -60,6 +60,11 @@ export class SplatLayer implements Layer {
       gl.bindTexture(gl.TEXTURE_2D, this.textures.colors);
       upload(gl, gl.RED_INTEGER, gl.UNSIGNED_INT, colors, 1);
     }
+  }
+
+  release(gl: GL): void {
+    freed(gl, { arrays: [this.array], buffers: [this.indices], textures: Object.values(this.textures) });
+    this.gl = undefined;
   }
 
   draw(gl: GL, frame: Frame): void {

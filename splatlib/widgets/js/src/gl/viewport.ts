@@ -71,10 +71,18 @@ export class Viewport {
     return this.gl !== undefined;
   }
 
-  addLayer(layer: Layer): void {
-    this.layers.push(layer);
+  /** Drawn after the others, or at a place among them. */
+  addLayer(layer: Layer, at = this.layers.length): void {
+    this.layers.splice(at, 0, layer);
     if (this.gl) layer.prepare(this.gl);
     this.changed();
+  }
+
+  removeLayer(layer: Layer): void {
+    const at = this.layers.indexOf(layer);
+    if (at < 0) return;
+    this.layers.splice(at, 1);
+    if (this.gl) layer.release(this.gl);
   }
 
   /** The camera moved: until it rests, slow machines draw fewer pixels. */

@@ -35,6 +35,7 @@ class MasksView {
   private readonly strip = make("div", "strip");
   private readonly caption = make("div", "chip sw");
   private readonly value = make("code");
+  private readonly hint = make("span", "hint", "Click what is the object; a right click says what is not. Arrow keys change the frame, Z takes back.");
   private index = 0;
   private asked = 0;
 
@@ -55,7 +56,7 @@ class MasksView {
     if (info.note) shell.note(info.note);
     const tool = choice<"on" | "off" | "box">(
       "What a click means",
-      [["on", "＋ object"], ["off", "－ not object"], ["box", "▭ box"]],
+      [["on", "Object", "plus"], ["off", "Not object", "minus"], ["box", "Box", "box"]],
       "on",
       (value) => (canvas.tool = value),
     );
@@ -88,7 +89,7 @@ class MasksView {
       this.strip.append(item);
     });
     shell.bottom.before(this.strip);
-    shell.bottom.append(this.value);
+    shell.bottom.append(this.value, this.hint);
     shell.onDispose(() => canvas.dispose());
     canvas.element.addEventListener("keydown", (event) => {
       const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
@@ -127,12 +128,9 @@ class MasksView {
     this.canvas.prompt = prompts[frame.name];
     this.canvas.draw();
     this.caption.textContent = `${this.index + 1} of ${info.frames.length} · ${frame.name}${frame.hasMask ? "" : " · no mask yet"}`;
-    if (!given) {
-      this.value.replaceWith(this.value); // stays where it is
-      this.value.textContent = "";
-      this.value.hidden = true;
-    } else {
-      this.value.hidden = false;
+    this.value.hidden = !given;
+    this.hint.hidden = given > 0;
+    if (given) {
       this.value.textContent = this.shell.model.isSaved
         ? `MasksConfig(backend="grabcut", prompts=${JSON.stringify(prompts)})`
         : `prompts of ${given} ${given === 1 ? "frame" : "frames"}: MasksConfig(backend="grabcut", prompts=view.prompts)`;

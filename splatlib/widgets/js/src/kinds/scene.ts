@@ -74,9 +74,8 @@ export async function scene(shell: Shell): Promise<void> {
     cloud.pointSize = value * Math.min(globalThis.devicePixelRatio || 1, 2);
     viewport.requestDraw();
   });
-  shell.top.append(color.element);
   view.addTools();
-  shell.bottom.append(make("label", "", "Points", size), view.sizeSlider(), legend, make("span", "grow"), view.caption);
+  shell.bottom.append(color.element, legend, make("label", "", "Points", size), view.sizeSlider(), make("span", "grow"), view.caption);
 }
 
 class SceneView {
@@ -218,8 +217,7 @@ class SceneView {
 
   private place(): void {
     if (!this.atlas) return;
-    const at = this.pictures ? this.viewport.layers.indexOf(this.pictures) : -1;
-    if (at >= 0) this.viewport.layers.splice(at, 1);
+    if (this.pictures) this.viewport.removeLayer(this.pictures);
     this.pictures = new PictureLayer(placedPictures(this.info.cameras, this.size, this.atlas), this.atlas.canvas);
     this.pictures.shown = this.showPictures;
     this.viewport.addLayer(this.pictures);

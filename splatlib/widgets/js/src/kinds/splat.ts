@@ -24,7 +24,8 @@ export async function splat(shell: Shell): Promise<void> {
   const info = infoOf<SplatInfo>(shell.model);
   const [bytes, poster] = blobsOf(shell.model);
   if (info.note) shell.note(info.note);
-  shell.top.append(make("span", "title", info.title), make("span", "facts", facts(info)));
+  const about = make("span", "facts", facts(info));
+  shell.top.append(make("span", "title", info.title), about);
   const view = new SplatView(info, poster, shell);
   shell.onDispose(() => view.dispose());
   shell.stage.append(view.viewport.element);
@@ -38,6 +39,13 @@ export async function splat(shell: Shell): Promise<void> {
   }
   await view.load(bytes);
   view.viewport.addLayer(overlay);
+  // Python shows other Gaussians in the same view, a training's newest for instance
+  shell.listen("change:blobs", shell.guarded(async () => {
+    const now = infoOf<SplatInfo>(shell.model);
+    await view.reload(blobsOf(shell.model)[0], now.packed);
+    about.textContent = facts(now);
+    shell.note(now.note || undefined);
+  }));
 }
 
 function facts(info: SplatInfo): string {

@@ -51,6 +51,19 @@ export class SplatView {
     this.viewport.addLayer(this.layer);
   }
 
+  /** Other Gaussians in place of the ones shown; camera and crop stay. */
+  async reload(bytes: Uint8Array<ArrayBuffer>, info: PackedInfo): Promise<void> {
+    const { layer: before, viewport } = this;
+    const loaded = await this.engine.ask<"load">({ kind: "load", bytes, info });
+    const layer = new SplatLayer(loaded);
+    layer.crop = before?.crop;
+    layer.dimmed = before?.dimmed ?? false;
+    if (before) viewport.removeLayer(before);
+    this.layer = layer;
+    this.shDegree = Math.min(this.shDegree, info.sh_degree);
+    viewport.addLayer(layer, 0);
+  }
+
   setShDegree(degree: number): void {
     this.shDegree = degree;
     this.viewport.changed();

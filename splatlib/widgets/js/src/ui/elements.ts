@@ -79,7 +79,7 @@ export function press(made: HTMLButtonElement, isOn: boolean): void {
 /** One of several, as buttons side by side. */
 export function choice<T extends string>(
   label: string,
-  options: [T, string][],
+  options: [T, string, Icon?][],
   value: T,
   onChange: (value: T) => void,
 ): { element: HTMLElement; set: (value: T) => void } {
@@ -87,13 +87,12 @@ export function choice<T extends string>(
   element.role = "group";
   element.setAttribute("aria-label", label);
   const set = (now: T) => options.forEach(([key], k) => press(element.children[k] as HTMLButtonElement, key === now));
-  for (const [key, text] of options) {
-    element.append(
-      button(text, () => {
-        set(key);
-        onChange(key);
-      }),
-    );
+  for (const [key, text, name] of options) {
+    const pick = () => {
+      set(key);
+      onChange(key);
+    };
+    element.append(button(text, pick, name, text));
   }
   set(value);
   return { element, set };

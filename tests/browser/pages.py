@@ -1,0 +1,134 @@
+"""What the browser tests share: pages that are watched, notebooks in JupyterLab, pixels read back."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+# WebGL2 by the processor; without the last one Chromium refuses that since version 137.
+FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+VIEW = ".splatlib"
+LONG_MS = 30_000
+
+
+class Watched:
+    """A page, with what it asked the network for and what went wrong in it."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+        self.errors: list[str] = []
+        self.requests: list[str] = []
+        page.set_default_timeout(LONG_MS)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", self._on_console)
+        page.on("request", self._on_request)
+
+    def _on_console(self, message: Any) -> None:
+        if "WebGL" in message.text and ("too many" in message.text.lower() or "error" in message.type):
+            self.errors.append(message.text)
+
+    def _on_request(self, request: Any) -> None:
+        if not request.url.startswith(("data:", "blob:", "file:")):
+            self.requests.append(request.url)
+
+    def open_file(self, path: Path) -> None:
+        self.page.goto(path.as_uri())
+
+    def pixels(self, index: int = 0) -> npt.NDArray[np.uint8]:
+        """[H, W, 3] of the n-th view's canvas, as drawn."""
+        return canvas_pixels(self.page.locator(f"{VIEW} .viewport canvas:not(.still)").nth(index))
+
+    def wait_for_picture(self, index: int = 0) -> npt.NDArray[np.uint8]:
+        """Pixels of the n-th view, once it has drawn."""
+        canvas = self.page.locator(f"{VIEW} .viewport canvas:not(.still)").nth(index)
+        canvas.wait_for(state="visible")
+        self.page.wait_for_function(
+            "canvas => canvas.style.visibility !== 'hidden'", arg=canvas.element_handle(), timeout=LONG_MS
+        )
+        return canvas_pixels(canvas)
+
+
+def canvas_pixels(canvas: Any) -> npt.NDArray[np.uint8]:
+    """[H, W, 3]; drawing buffers are preserved, so what was drawn can be read."""
+    url = canvas.evaluate("canvas => canvas.toDataURL('image/png')")
+    return np.asarray(Image.open(io.BytesIO(_decoded(url))).convert("RGB"))
+
+
+def _decoded(url: str) -> bytes:
+    import base64
+
+    return base64.b64decode(url.split(",", 1)[1])
+
+
+def psnr_db(one: npt.NDArray[np.uint8], other: npt.NDArray[np.uint8]) -> float:
+    error = float(np.mean((one.astype(np.float64) - other) ** 2))
+    return float("inf") if error == 0 else -10 * float(np.log10(error / 255**2))
+
+
+class Lab:
+    """A running JupyterLab.
+
+    Attributes:
+        url: where. folder: its notebooks.
+    """
+
+    def __init__(self, url: str, folder: Path) -> None:
+        self.url, self.folder = url, folder
+
+    def write(self, name: str, *cells: str) -> Path:
+        """A notebook of code cells."""
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        path = self.folder / name
+        nbformat.write(notebook, path)
+        return path
+
+    def open(self, watched: Watched, name: str) -> None:
+        """Open a notebook in a workspace of its own, and wait for it."""
+        watched.page.goto(f"{self.url}/lab/workspaces/{Path(name).stem}/tree/{name}?reset")
+        watched.page.wait_for_function("() => window.jupyterapp")
+        watched.page.locator(".jp-Notebook .jp-Cell").first.wait_for()
+        watched.page.wait_for_function(_KERNEL_READY)
+
+    def run_all(self, watched: Watched) -> None:
+        """Run all cells, and wait until the kernel is idle. Fails with the kernel's error if there is one."""
+        watched.page.evaluate("() => { void window.jupyterapp.commands.execute('notebook:run-all-cells') }")
+        watched.page.wait_for_function(_ALL_DONE, timeout=2 * LONG_MS)
+        errors = watched.page.locator(".jp-OutputArea [data-mime-type='application/vnd.jupyter.error']")
+        assert errors.count() == 0, errors.first.inner_text()
+
+    def run(self, watched: Watched, code: str) -> str:
+        """What a new last cell prints."""
+        watched.page.evaluate(_ADD_CELL, code)
+        watched.page.wait_for_function(_ALL_DONE, timeout=2 * LONG_MS)
+        return watched.page.locator(".jp-Notebook .jp-Cell").last.locator(".jp-OutputArea-output").inner_text().strip()
+
+    def save(self, watched: Watched) -> None:
+        watched.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+
+
+# A command that is given before the session stands is never carried out, and its promise never kept.
+_KERNEL_READY = """() => {
+  const context = window.jupyterapp.shell.currentWidget?.sessionContext;
+  return context?.isReady && context.session?.kernel?.status === "idle";
+}"""
+_ALL_DONE = """() => {
+  const model = window.jupyterapp.shell.currentWidget.content.model;
+  const cells = [...model.cells].filter((cell) => cell.type === "code");
+  return cells.every((cell) => cell.executionState === undefined
+    ? cell.executionCount !== null : cell.executionState === "idle" && cell.executionCount !== null);
+}"""
+_ADD_CELL = """async (code) => {
+  const { commands, shell } = window.jupyterapp;
+  const notebook = shell.currentWidget.content;
+  notebook.activeCellIndex = notebook.widgets.length - 1;
+  await commands.execute("notebook:insert-cell-below");
+  notebook.activeCell.model.sharedModel.setSource(code);
+  void commands.execute("notebook:run-cell");
+}"""
