@@ -31,6 +31,7 @@ CORE = {
     "equirectangular",
     "formats",
     "scene_formats",
+    "environments",
     "workspace",
 }
 
@@ -53,7 +54,9 @@ MAY_SEE: dict[str, set[str]] = {
     "artifacts": {"errors", "gaussians"},
     "formats": {"_version", "errors", "files", "gaussians", "ply", "similarity", "threads"},
     "scene_formats": {"artifacts", "errors", "files", "ply", "threads"},
-    "workspace": CORE - {"gaussians", "similarity", "crop", "events", "formats", "scene_formats", "workspace"},
+    "environments": {"errors", "files", "progress"},
+    "workspace": CORE
+    - {"gaussians", "similarity", "crop", "events", "formats", "scene_formats", "environments", "workspace"},
     "render": CORE,
     "matching": CORE,
     **{stage: CORE | {"render", "matching"} for stage in STAGES},
