@@ -10,9 +10,14 @@
 #   make studio                     this environment as a kernel of JupyterLab, in SageMaker Studio; then splat doctor
 #   make js                         the widgets' front end, bundled into splatlib/widgets/static (needs Node 20)
 #   make lint                       what a change must pass besides the tests
+<<<<<<< HEAD
 #   make deploy EMAIL=you@example.com   the production stack, into the AWS account of your credentials; ARGS="-c vpc=true"
 #   make image                      its container image, built there; make destroy takes the stack away, data stays
 #   make infra-lint                 what a change of infra/ must pass besides
+=======
+#   make image                      the container image, with docker, podman or buildah: IMAGE=name:tag ENGINE=docker
+#   make image-local                its CPU variant, by buildah on a base made by debootstrap (as root, on Debian)
+>>>>>>> main
 #   make clean                      remove build leftovers and caches; runs/ and .venv stay
 
 SHELL := /bin/bash
@@ -127,3 +132,5 @@ infra-lint: infra-install
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find splatlib tests benchmarks -name __pycache__ -type d -exec rm -rf {} +
+
+include container/image.mk
