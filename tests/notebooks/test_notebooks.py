@@ -71,14 +71,13 @@ def test_the_batch_notebook_has_the_agreed_parameters() -> None:
 
 @pytest.mark.slow
 def test_quickstart_runs_anywhere_with_a_picture_after_each_stage(tmp_path: Path) -> None:
-    training = {key.removeprefix("train."): value for key, value in SMALL.items()}
-    cells = run("00_quickstart.ipynb", {"training": training}, tmp_path)
+    cells = run("00_quickstart.ipynb", {"fast": True}, tmp_path)
     ws = Workspace.open(tmp_path / "runs" / "quickstart")
     report = json.loads(ws.report_json_path.read_text())
     assert report["cameras"]["registered"] == report["cameras"]["total"] == report["frames"]["kept"]
     assert report["train"]["psnr_db"] > 21.5
     assert "masks" not in report["seconds"]  # shown as an example, not used
-    assert pictures(cells) == 4  # frames, masks, cameras, splat
+    assert pictures(cells) == 5  # frames, masks, cameras, splat, held-out photos
     shown = [output.data.get("text/html", "") for cell in cells for output in cell.outputs if "data" in output]
     assert any("scene.spz" in html for html in shown) and any("<iframe srcdoc" in html for html in shown)
 
