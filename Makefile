@@ -10,6 +10,8 @@
 #   make studio                     this environment as a kernel of JupyterLab, in SageMaker Studio; then splat doctor
 #   make js                         the widgets' front end, bundled into splatlib/widgets/static (needs Node 20)
 #   make lint                       what a change must pass besides the tests
+#   make image                      the container image, with docker, podman or buildah: IMAGE=name:tag ENGINE=docker
+#   make image-local                its CPU variant, by buildah on a base made by debootstrap (as root, on Debian)
 #   make clean                      remove build leftovers and caches; runs/ and .venv stay
 
 SHELL := /bin/bash
@@ -85,3 +87,5 @@ lint: $(INSTALLED_TO_TEST)
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find splatlib tests benchmarks -name __pycache__ -type d -exec rm -rf {} +
+
+include container/image.mk

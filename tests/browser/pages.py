@@ -103,6 +103,11 @@ class Lab:
         errors = watched.page.locator(".jp-OutputArea [data-mime-type='application/vnd.jupyter.error']")
         assert errors.count() == 0, errors.first.inner_text()
 
+    def run_first(self, watched: Watched) -> None:
+        """Run the first cell, and wait for its end."""
+        watched.page.evaluate(_RUN_FIRST)
+        watched.page.wait_for_function(_FIRST_DONE, timeout=2 * LONG_MS)
+
     def run(self, watched: Watched, code: str) -> str:
         """What a new last cell prints."""
         watched.page.evaluate(_ADD_CELL, code)
@@ -123,6 +128,14 @@ _ALL_DONE = """() => {
   const cells = [...model.cells].filter((cell) => cell.type === "code");
   return cells.every((cell) => cell.executionState === undefined
     ? cell.executionCount !== null : cell.executionState === "idle" && cell.executionCount !== null);
+}"""
+_RUN_FIRST = """() => {
+  window.jupyterapp.shell.currentWidget.content.activeCellIndex = 0;
+  void window.jupyterapp.commands.execute("notebook:run-cell");
+}"""
+_FIRST_DONE = """() => {
+  const cell = window.jupyterapp.shell.currentWidget.content.model.cells.get(0);
+  return cell.executionState === "idle" && cell.executionCount !== null;
 }"""
 _ADD_CELL = """async (code) => {
   const { commands, shell } = window.jupyterapp;
