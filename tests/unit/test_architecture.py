@@ -84,6 +84,7 @@ HEAVY = {
     "numba",
     "matplotlib",
     "scipy",
+    "skimage",
     "PIL",
     "gsply",
     "zstandard",
