@@ -10,6 +10,8 @@
 #   make studio                     this environment as a kernel of JupyterLab, in SageMaker Studio; then splat doctor
 #   make js                         the widgets' front end, bundled into splatlib/widgets/static (needs Node 20)
 #   make lint                       what a change must pass besides the tests
+#   make image                      the container image, with docker, podman or buildah: IMAGE=name:tag ENGINE=docker
+#   make image-local                its CPU variant, by buildah on a base made by debootstrap (as root, on Debian)
 #   make clean                      remove build leftovers and caches; runs/ and .venv stay
 
 SHELL := /bin/bash
@@ -18,8 +20,10 @@ CONDA_ENVIRONMENT := $(if $(filter-out base,$(CONDA_DEFAULT_ENV)),$(CONDA_PREFIX
 VENV ?= $(or $(VIRTUAL_ENV),$(CONDA_ENVIRONMENT),.venv)
 CONSTRAINTS ?= $(if $(filter .venv,$(VENV)),constraints.txt)
 IN_VENV := $(VENV)/bin/python -m
-# The name holds the checkout's path: one environment may serve several checkouts.
+# The names hold the checkout's path: one environment may serve several checkouts. What only tests and linters need
+# (a cloud's SDK, a browser's driver) is installed when they are first run.
 INSTALLED := $(VENV)/.installed$(subst /,_,$(CURDIR))
+INSTALLED_TO_TEST := $(VENV)/.installed_to_test$(subst /,_,$(CURDIR))
 
 PRESET ?= preview
 ARGS ?=
@@ -27,13 +31,18 @@ ARGS ?=
 .DELETE_ON_ERROR:
 .PHONY: demo test splat capture-named lab studio js js-check lint clean install
 
-install: $(INSTALLED)
+install: $(INSTALLED_TO_TEST)
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(INSTALLED): pyproject.toml $(CONSTRAINTS) | $(VENV)/bin/python
 	@echo "installing splatlib into $(VENV) (some minutes the first time)"
+	$(IN_VENV) pip install --quiet $(addprefix --constraint ,$(CONSTRAINTS)) --editable '.[notebook]'
+	@touch $@
+
+$(INSTALLED_TO_TEST): $(INSTALLED)
+	@echo "installing what the tests need into $(VENV)"
 	$(IN_VENV) pip install --quiet $(addprefix --constraint ,$(CONSTRAINTS)) --editable '.[notebook,dev]'
 	$(IN_VENV) pip install --quiet --no-deps 'backgroundremover>=0.2'  # without its pins: see CONTRIBUTING.md
 	@touch $@
@@ -42,7 +51,7 @@ demo: $(INSTALLED)
 	capture=$$($(IN_VENV) splatlib sample runs/sample) && \
 	$(IN_VENV) splatlib run "$$capture" --out runs/demo --preset preview
 
-test: $(INSTALLED)
+test: $(INSTALLED_TO_TEST)
 	$(IN_VENV) pytest
 
 capture-named:
@@ -69,7 +78,7 @@ studio: $(INSTALLED)
 	$(IN_VENV) splatlib studio setup
 	$(IN_VENV) splatlib doctor
 
-lint: $(INSTALLED)
+lint: $(INSTALLED_TO_TEST)
 	$(IN_VENV) ruff check
 	$(IN_VENV) ruff format --check
 	$(IN_VENV) pyright --pythonpath $(VENV)/bin/python
@@ -78,3 +87,5 @@ lint: $(INSTALLED)
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find splatlib tests benchmarks -name __pycache__ -type d -exec rm -rf {} +
+
+include container/image.mk

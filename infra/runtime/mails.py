@@ -7,7 +7,7 @@ import logging
 
 from infra.runtime.aws import client
 from infra.runtime.parameters import Settings
-from infra.runtime.records import Record, Records
+from infra.runtime.records import Record, Records, now_s
 
 logger = logging.getLogger(__name__)
 
@@ -134,7 +134,7 @@ def count(status: str, stack: str, **values: float) -> None:
     metrics = {"Ended": 1, **values}
     line = {
         "_aws": {
-            "Timestamp": 0,
+            "Timestamp": now_s() * 1000,
             "CloudWatchMetrics": [
                 {
                     "Namespace": "splatlib",
@@ -147,7 +147,4 @@ def count(status: str, stack: str, **values: float) -> None:
         "Status": status,
         **metrics,
     }
-    from infra.runtime.records import now_s
-
-    line["_aws"]["Timestamp"] = now_s() * 1000
     print(json.dumps(line))

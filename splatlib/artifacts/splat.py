@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from splatlib.artifacts.base import Artifact, tuples
+from splatlib.errors import ArtifactError
 from splatlib.gaussians import Gaussians
 
 
@@ -35,6 +36,11 @@ class Splat(Artifact):
     Attributes:
         run: name of the training run.
         psnr_db, ssim, lpips, psnr_corrected_db: means over ``held_out``; None where no view was measured so.
+        trainer: which other trainer made it, with its version; empty: splatlib itself.
+        held_out_by_splatlib: of another trainer's Gaussians, whose ``held_out`` its own renderer drew: the same views
+            drawn by splatlib's; pictures under ``held_out/<stem>.splatlib.png``.
+        mesh: file of a method without Gaussians (nerfacto), in the scene's axes and scale.
+        train_seconds: of another trainer's training alone, without drawing and exporting; 0 where it was not timed.
         settings: the config with the preset's values for the device filled in.
         stopped: whether somebody ended the training early, after ``steps`` of ``settings["steps"]``.
     """
@@ -51,6 +57,10 @@ class Splat(Artifact):
     warnings: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     stopped: bool = False
+    trainer: str = ""
+    held_out_by_splatlib: tuple[HeldOutView, ...] = ()
+    mesh: str | None = None
+    train_seconds: float = 0.0
 
     @property
     def ply_path(self) -> Path:
@@ -70,6 +80,15 @@ class Splat(Artifact):
         return _mean([view.ssim for view in self.held_out])
 
     @property
+    def psnr_by_splatlib_db(self) -> float | None:
+        """Mean over ``held_out_by_splatlib``."""
+        return _mean([view.psnr_db for view in self.held_out_by_splatlib])
+
+    @property
+    def ssim_by_splatlib(self) -> float | None:
+        return _mean([view.ssim for view in self.held_out_by_splatlib])
+
+    @property
     def lpips(self) -> float | None:
         return _mean([view.lpips for view in self.held_out if view.lpips is not None])
 
@@ -84,13 +103,22 @@ class Splat(Artifact):
         return stem.with_name(stem.name + ".truth.png"), stem.with_name(stem.name + ".render.png")
 
     def gaussians(self) -> Gaussians:
-        """Read the trained Gaussians from ``splat.ply``."""
+        """Read the trained Gaussians from ``splat.ply``. Raises ArtifactError, also where only a mesh was made."""
+        if self.mesh is not None and not self.ply_path.exists():
+            raise ArtifactError(
+                f"the run {self.run} has a mesh and no Gaussians",
+                why=f"{self.backend} trains a radiance field, of which {self.directory / self.mesh} was made",
+                hint="train with another backend to export a splat",
+            )
         return Gaussians.load_ply(self.ply_path)
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any], **own: Any) -> Self:
-        held_out = tuple(HeldOutView(**view) for view in data["held_out"])
-        return cls(**{**tuples(data), "held_out": held_out}, **own)
+        views = {
+            name: tuple(HeldOutView(**view) for view in data.get(name, ()))
+            for name in ("held_out", "held_out_by_splatlib")
+        }
+        return cls(**{**tuples(data), **views}, **own)
 
 
 def _mean(values: list[float]) -> float | None:

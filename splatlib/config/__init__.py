@@ -18,5 +18,6 @@ from splatlib.config.masks import MasksConfig as MasksConfig
 from splatlib.config.submission import Submission as Submission
 from splatlib.config.submission import read_submission as read_submission
 from splatlib.config.train import TRAIN_PRESETS as TRAIN_PRESETS
+from splatlib.config.train import Backend as Backend
 from splatlib.config.train import ResolvedTrainConfig as ResolvedTrainConfig
 from splatlib.config.train import TrainConfig as TrainConfig

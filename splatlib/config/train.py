@@ -72,6 +72,10 @@ TRAIN_PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         for kind in ("cpu", "cuda")
     },
 }
+# Who trains: splatlib itself, or another trainer as a process of its own (splatlib/train/external).
+Backend = Literal[
+    "splatlib", "splatfacto", "splatfacto-big", "splatfacto-mcmc", "splatfacto-w-light", "nerfacto", "3dgut", "3dgrt"
+]
 # What a preset may decide.
 OF_PRESETS = ("max_long_side_px", "steps", "max_gaussians", "pixels_per_gaussian", "sh_degree", "strategy")
 
@@ -81,6 +85,11 @@ class TrainConfig(Config):
 
     preset: Literal["preview", "balanced", "high", "reference"] = Field(
         default="preview", description="values of the fields left out; reference is the published schedule"
+    )
+    backend: Backend = Field(
+        default="splatlib",
+        description="who trains; all but splatlib itself need a GPU and an environment of their own "
+        "(`splat backend list`), and refuse settings that they do not have",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="where to train; auto takes the best renderer here"

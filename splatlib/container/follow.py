@@ -70,7 +70,7 @@ class _Follower:
         """Entries after the last one told. A resumed training repeats some, with the same values."""
         for entry in self._new_entries():
             if entry["step"] >= self._told_step:
-                told = {name: v for name, v in entry.items() if isinstance(v, int | float) or name == "event"}
+                told = {name: value for name, value in entry.items() if isinstance(value, int | float | str)}
                 print(event_line(stage=Splat.stage, **told), flush=True)
                 self._told_step = entry["step"]
 

@@ -5,19 +5,34 @@
 ...     print(event)
 >>> workspace = handle.fetch("runs/bench")
 
-Nothing here loads boto3 or the SageMaker SDK before a job is submitted to it.
+Nothing here loads boto3 or the SageMaker SDK before a job is submitted to it, and names load on first use: the
+production stack's functions need ``contract`` and ``prices`` alone.
 """
 
 from __future__ import annotations
 
-from splatlib.config import Job
-from splatlib.launch.aws.launcher import SageMaker as SageMaker
-from splatlib.launch.estimate import Estimate as Estimate
-from splatlib.launch.fake import FakeLauncher as FakeLauncher
-from splatlib.launch.local import LocalProcess as LocalProcess
-from splatlib.launch.protocol import JobHandle as JobHandle
-from splatlib.launch.protocol import JobStatus as JobStatus
-from splatlib.launch.protocol import Launcher as Launcher
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from splatlib.config import Job
+    from splatlib.launch.aws.launcher import SageMaker as SageMaker
+    from splatlib.launch.estimate import Estimate as Estimate
+    from splatlib.launch.fake import FakeLauncher as FakeLauncher
+    from splatlib.launch.local import LocalProcess as LocalProcess
+    from splatlib.launch.protocol import JobHandle as JobHandle
+    from splatlib.launch.protocol import JobStatus as JobStatus
+    from splatlib.launch.protocol import Launcher as Launcher
+
+_HOME = {
+    "Estimate": "estimate",
+    "FakeLauncher": "fake",
+    "JobHandle": "protocol",
+    "JobStatus": "protocol",
+    "Launcher": "protocol",
+    "LocalProcess": "local",
+    "SageMaker": "aws.launcher",
+}
 
 
 def submit(job: Job, launcher: Launcher | None = None, name: str | None = None) -> JobHandle:
@@ -25,4 +40,16 @@ def submit(job: Job, launcher: Launcher | None = None, name: str | None = None) 
 
     Raises LaunchError and its subclasses, CaptureNotFoundError, S3Error.
     """
-    return (launcher or LocalProcess()).submit(job, name)
+    if launcher is None:
+        from splatlib.launch.local import LocalProcess
+
+        launcher = LocalProcess()
+    return launcher.submit(job, name)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'splatlib.launch' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"splatlib.launch.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value

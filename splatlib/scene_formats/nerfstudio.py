@@ -28,6 +28,7 @@ def write_nerfstudio(
     directory: Path,
     *,
     held_out: Sequence[View] = (),
+    evaluated: Sequence[View] | None = None,
     measured: Sequence[View] | None = None,
     max_long_side_px: int | None = None,
     portable: bool = True,
@@ -37,8 +38,9 @@ def write_nerfstudio(
     nerfstudio wants a mask for every view or for none: where some have one, the others get a white one.
 
     Args:
-        held_out: views that are not trained on, as ``val_filenames``; none: no split is written.
-        measured: as ``test_filenames``, the views that ``ns-render`` draws; default ``held_out``.
+        held_out: views that are not trained on.
+        evaluated: ``val_filenames``. measured: ``test_filenames``, which ``ns-render`` draws. Default for both:
+            ``held_out``; where none of the three is given, no split is written.
         max_long_side_px, portable: see ``place_views``.
 
     Raises:
@@ -58,11 +60,12 @@ def write_nerfstudio(
     )
     document: dict[str, Any] = {"camera_model": model, "ply_file_path": _POINTS_FILE}
     document["frames"] = [_frame(one) for one in placed]
-    if held_out:
-        kept = {view.name for view in held_out}
-        shown = kept if measured is None else {view.name for view in measured}
+    evaluated = held_out if evaluated is None else evaluated
+    measured = held_out if measured is None else measured
+    if held_out or evaluated or measured:
+        kept, tried, shown = ({view.name for view in views} for views in (held_out, evaluated, measured))
         document["train_filenames"] = [one.picture for one in placed if one.view.name not in kept]
-        document["val_filenames"] = [one.picture for one in placed if one.view.name in kept]
+        document["val_filenames"] = [one.picture for one in placed if one.view.name in tried]
         document["test_filenames"] = [one.picture for one in placed if one.view.name in shown]
     write_ply(directory / _POINTS_FILE, {"vertex": points_table(scene)})
     write_atomically(directory / "transforms.json", json.dumps(document, indent=1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import importlib
 import json
@@ -12,7 +13,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,7 +23,7 @@ from splatlib.config import TrainConfig
 from splatlib.errors import ArtifactError, SplatlibError, TrainingError
 from splatlib.events import Control, FileFollower, Request, StreamFollower, TrainingProgress
 from splatlib.gaussians import Gaussians
-from splatlib.progress import bar
+from splatlib.progress import bar, mode
 from splatlib.train import child
 from splatlib.workspace import Workspace
 
@@ -102,6 +103,10 @@ class FollowedTraining:
         state = torch.load(path, weights_only=True, map_location="cpu")
         return gaussians_from_parameters(state["trainer"]["parameters"])
 
+    def scene(self) -> SparseScene | None:
+        """What it trains on, where that can be told."""
+        return None if self._ws is None else self._ws.scene
+
     def _ask(self, request: Request) -> None:
         if self._ws is None:
             raise TrainingError("this training can only be watched", why="its workspace is not on this machine")
@@ -144,24 +149,40 @@ class BackgroundTraining(FollowedTraining):
     def wait(self, timeout_s: float | None = None) -> Splat:
         """The finished splat.
 
-        An interrupted wait (Ctrl-C, the stop button of the notebook) leaves the training alone.
+        An interrupted wait (Ctrl-C, the stop button of the notebook) leaves the training alone. A notebook's kernel
+        that waits here hears no buttons; ``await training`` waits too, and hears them (with ipykernel 7).
 
         Raises:
             TimeoutError: it is still at it.
             SplatlibError: as of ``train_splat``.
         """
+        for _ in self._until_ended(timeout_s):
+            self._watcher.join(POLL_EVERY_S)
+        return self._result()
+
+    def __await__(self) -> Generator[Any, None, Splat]:
+        return self._awaited().__await__()
+
+    async def _awaited(self) -> Splat:
+        for _ in self._until_ended(None):
+            await asyncio.sleep(POLL_EVERY_S)
+        return self._result()
+
+    def _until_ended(self, timeout_s: float | None) -> Iterator[None]:
+        """Something for each look that has to be waited for; then all views are up to date."""
         end_s = None if timeout_s is None else time.monotonic() + timeout_s
-        with bar(None, "training", "step") as shown:
+        has_own_bar = bool(self._views) and mode() == "auto"
+        with contextlib.nullcontext() if has_own_bar else bar(None, "training", "step") as shown:
             while not self.ended:
                 progress = self.progress
-                shown.total = progress.steps or None
-                shown.update(progress.step - shown.n)
+                if shown is not None:
+                    shown.total = progress.steps or None
+                    shown.update(progress.step - shown.n)
                 if end_s is not None and time.monotonic() > end_s:
                     raise TimeoutError(f"training {self._run!r} is at step {progress.step} of {progress.steps}")
-                self._watcher.join(POLL_EVERY_S)
+                yield
         for refresh in self._views:
             refresh()
-        return self._result()
 
     def stop(self) -> Splat:
         """End it now and keep the splat as it is: measured, and labelled with the steps done."""

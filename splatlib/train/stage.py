@@ -47,6 +47,7 @@ def train_splat(
     Raises:
         TrainingError: too few views or points, unreadable or changed pictures, or a loss that is no number any more.
         DeviceError: the device asked for cannot train.
+        MissingDependencyError: the environment of another trainer (``config.backend``) is not there.
         ConfigError: a setting that the device or the cameras cannot carry.
     """
     return train_attempt(scene, ws, config or TrainConfig(), run=run, go_on=go_on)
@@ -57,6 +58,10 @@ def train_attempt(
 ) -> Splat:
     """``train_splat``, with the name that requests to this process are addressed to."""
     train_views, held_out_views = checked_views(scene, config)
+    if config.backend != "splatlib":
+        from splatlib.train.external.stage import train_elsewhere
+
+        return train_elsewhere(scene, (train_views, held_out_views), ws, config, run=run, attempt=attempt)
     stage = ws.stage(Splat, config, {"cameras": scene.digest}, run)
     if (done := stage.reuse()) is not None:
         if not (done.stopped and go_on):

@@ -89,14 +89,17 @@ def describe(artifact: Artifact) -> str:
                 f"SparseScene: {len(artifact.views)} of {artifact.num_frames} frames registered ({artifact.mapper}), "
                 f"{len(artifact.points_xyz):,} points, {artifact.mean_reprojection_error_px:.2f} px"
             )
+        case Splat(mesh=str()):
+            line = (
+                f"Splat: a mesh ({artifact.mesh}) by {artifact.backend}, {artifact.steps:,} steps{_quality(artifact)}"
+            )
         case Splat():
             line = (
                 f"Splat: {artifact.num_gaussians:,} Gaussians, SH degree {artifact.sh_degree}, {artifact.steps:,} steps"
             )
             if artifact.stopped:
                 line += f" of {artifact.settings['steps']:,}, stopped by hand"
-            if artifact.psnr_db is not None and artifact.ssim is not None:
-                line += f", held-out PSNR {artifact.psnr_db:.2f} dB, SSIM {artifact.ssim:.3f}"
+            line += _quality(artifact)
         case ExportBundle():
             files = ", ".join(f"{file.name} ({file.bytes / 1e6:.2f} MB)" for file in artifact.files)
             line = f"ExportBundle: {files} in {artifact.directory}"
@@ -104,6 +107,17 @@ def describe(artifact: Artifact) -> str:
             line = repr(artifact)
     warnings: tuple[str, ...] = getattr(artifact, "warnings", ())
     return "\n".join([line, *(f"  warning: {warning}" for warning in warnings)])
+
+
+def _quality(splat: Splat) -> str:
+    if splat.psnr_db is None or splat.ssim is None:
+        return ""
+    words = f", held-out PSNR {splat.psnr_db:.2f} dB, SSIM {splat.ssim:.3f}"
+    if splat.trainer:
+        words += f" by the renderer of {splat.trainer}"
+    if splat.psnr_by_splatlib_db is not None:
+        words += f", {splat.psnr_by_splatlib_db:.2f} dB by splatlib's"
+    return words
 
 
 def frames_of(artifact: MaskSet | CaptureCheck) -> FrameSet | None:

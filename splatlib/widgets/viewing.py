@@ -15,7 +15,7 @@ from splatlib.render import render_image
 FloatVector = npt.NDArray[np.float64]
 _HALF_ANGLE_TAN = (0.6, 0.45)
 _NEAR = 0.01  # scene units, as the CPU rasteriser's; smaller scenes get a smaller one
-STILL_WIDTH_PX, STILL_HEIGHT_PX = 800, 460
+STILL_WIDTH_PX, STILL_HEIGHT_PX = 640, 368  # a notebook holds it as PNG
 
 
 @dataclass(frozen=True)

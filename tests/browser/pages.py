@@ -90,11 +90,15 @@ class Lab:
         return path
 
     def open(self, watched: Watched, name: str) -> None:
-        """Open a notebook in a workspace of its own, and wait for it."""
+        """Open a notebook in a workspace of its own, and wait for its kernel."""
+        self.reopen(watched, name)
+        watched.page.wait_for_function(_KERNEL_READY)
+
+    def reopen(self, watched: Watched, name: str) -> None:
+        """Open a notebook, and wait until its cells are there."""
         watched.page.goto(f"{self.url}/lab/workspaces/{Path(name).stem}/tree/{name}?reset")
         watched.page.wait_for_function("() => window.jupyterapp")
         watched.page.locator(".jp-Notebook .jp-Cell").first.wait_for()
-        watched.page.wait_for_function(_KERNEL_READY)
 
     def run_all(self, watched: Watched) -> None:
         """Run all cells, and wait until the kernel is idle. Fails with the kernel's error if there is one."""
@@ -102,6 +106,11 @@ class Lab:
         watched.page.wait_for_function(_ALL_DONE, timeout=2 * LONG_MS)
         errors = watched.page.locator(".jp-OutputArea [data-mime-type='application/vnd.jupyter.error']")
         assert errors.count() == 0, errors.first.inner_text()
+
+    def run_first(self, watched: Watched) -> None:
+        """Run the first cell, and wait for its end."""
+        watched.page.evaluate(_RUN_FIRST)
+        watched.page.wait_for_function(_FIRST_DONE, timeout=2 * LONG_MS)
 
     def run(self, watched: Watched, code: str) -> str:
         """What a new last cell prints."""
@@ -123,6 +132,14 @@ _ALL_DONE = """() => {
   const cells = [...model.cells].filter((cell) => cell.type === "code");
   return cells.every((cell) => cell.executionState === undefined
     ? cell.executionCount !== null : cell.executionState === "idle" && cell.executionCount !== null);
+}"""
+_RUN_FIRST = """() => {
+  window.jupyterapp.shell.currentWidget.content.activeCellIndex = 0;
+  void window.jupyterapp.commands.execute("notebook:run-cell");
+}"""
+_FIRST_DONE = """() => {
+  const cell = window.jupyterapp.shell.currentWidget.content.model.cells.get(0);
+  return cell.executionState === "idle" && cell.executionCount !== null;
 }"""
 _ADD_CELL = """async (code) => {
   const { commands, shell } = window.jupyterapp;

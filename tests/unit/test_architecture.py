@@ -31,6 +31,7 @@ CORE = {
     "equirectangular",
     "formats",
     "scene_formats",
+    "environments",
     "workspace",
 }
 
@@ -53,7 +54,9 @@ MAY_SEE: dict[str, set[str]] = {
     "artifacts": {"errors", "gaussians"},
     "formats": {"_version", "errors", "files", "gaussians", "ply", "similarity", "threads"},
     "scene_formats": {"artifacts", "errors", "files", "ply", "threads"},
-    "workspace": CORE - {"gaussians", "similarity", "crop", "events", "formats", "scene_formats", "workspace"},
+    "environments": {"errors", "files", "progress"},
+    "workspace": CORE
+    - {"gaussians", "similarity", "crop", "events", "formats", "scene_formats", "environments", "workspace"},
     "render": CORE,
     "matching": CORE,
     **{stage: CORE | {"render", "matching"} for stage in STAGES},
@@ -63,11 +66,11 @@ MAY_SEE: dict[str, set[str]] = {
     "report": CORE | {"render", "widgets"},
     "parameters": {"errors", "config", "s3"},
     "launch": {"_version", "errors", "config", "files", "progress", "threads", "s3"},
-    "container": CORE | {"launch", "pipeline"},
+    "container": CORE | {"launch", "pipeline", "masks"},
     "pipeline": CORE | STAGES | {"render", "report", "widgets"},
     "notebooks": CORE | {"parameters", "widgets"},
     "studio": CORE | {"render"},
-    "commands": CORE | {"export", "notebooks", "train", "widgets", "studio"},
+    "commands": CORE | {"export", "launch", "notebooks", "train", "widgets", "studio"},
     "cli": CORE | {"samples", "parameters", "pipeline", "report", "widgets", "launch", "commands"},
     "__main__": {"cli"},
     "__init__": CORE | STAGES | {"samples", "report", "pipeline", "launch", "widgets", "interactive"},

@@ -181,7 +181,7 @@ def test_a_bad_override_is_refused_by_name(override: str, message: str) -> None:
 def test_an_unknown_field_lists_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="the fields of frames are max_frames, start_s"):
         Job(capture="x").with_overrides(["frames.fps=2"])
-    with pytest.raises(ConfigError, match="the fields of TrainConfig are preset, device"):
+    with pytest.raises(ConfigError, match="the fields of TrainConfig are preset, backend, device"):
         TrainConfig.from_dict({"iterations": 5})
 
 

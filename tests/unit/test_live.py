@@ -17,7 +17,9 @@ from PIL import Image
 
 from splatlib.errors import TrainingError
 from splatlib.events import TrainingProgress
+from splatlib.gaussians import Gaussians
 from splatlib.widgets import live
+from splatlib.widgets.one_gaussian import OneGaussian
 
 
 class FakeTraining:
@@ -36,6 +38,12 @@ class FakeTraining:
 
     def resume(self) -> None:
         self.asked.append("resume")
+
+    def snapshot(self) -> Gaussians:
+        return OneGaussian().gaussians()
+
+    def scene(self) -> None:
+        return None
 
     def request_stop(self) -> None:
         raise TrainingError("no training 'main' is running", hint="start it")
@@ -116,11 +124,14 @@ def test_the_widgets_follow_the_training_and_end_as_a_picture(
     assert training.asked == ["pause", "resume"]
     view._stop.click()  # what goes wrong is told below
     assert "no training" in view._trouble.value and "Try: start it" in view._trouble.value
+    view._turn.click()
+    assert [child.kind for child in view._turned.children] == ["splat"] and view._trouble.value == ""
     training.tell(step=60, event="continued")
     training.tell(step=60, seconds=6.0, loss=0.01, num_gaussians=99, long_side_px=64)
     until(lambda: "99 Gaussians" in view._words.value)
-    training.ended, training.can_be_steered = True, False
-    until(lambda: len(displayed) == 2)
+    training.can_be_steered = False
+    training.ended = True
+    until(lambda: len(displayed) == 2 and view._stop.disabled)
     assert view._pause.disabled and view._stop.disabled
     for bundle in displayed:
         assert {"application/vnd.jupyter.widget-view+json", "image/png"} <= bundle.keys()

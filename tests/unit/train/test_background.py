@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import os
@@ -60,6 +61,25 @@ def test_it_ends_like_a_training_in_this_process(scene: SparseScene, tmp_path: P
     assert progress.psnr_db == pytest.approx(splat.psnr_db, abs=0.5)
     assert start_training(scene, ws, CONFIG).wait().digest == here.digest  # reused
     assert training.ended and repr(training) == "<training: finished, step 200 of 200>"
+
+
+def test_it_can_be_awaited(scene: SparseScene, tmp_path: Path) -> None:
+    async def other_things_go_on() -> tuple[Splat, int]:
+        training, turns = start_training(scene, Workspace(tmp_path), CONFIG), 0
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                await asyncio.sleep(0.01)
+                turns += 1
+
+        counting = asyncio.create_task(count())
+        splat = await training
+        counting.cancel()
+        return splat, turns
+
+    splat, turns = asyncio.run(other_things_go_on())
+    assert splat.steps == CONFIG.steps and turns > 20
 
 
 def test_pause_holds_it_with_its_state_saved_and_resume_goes_on(scene: SparseScene, tmp_path: Path) -> None:

@@ -12,15 +12,19 @@ export interface Crop {
   rotation: number[]; // box_from_world, row by row
 }
 
-/** Gaussians as quads, drawn back to front in the order that the engine gives. */
+/**
+ * Gaussians as quads, drawn back to front in the order that the engine gives.
+ *
+ * Not instanced: SwiftShader starts anew for each instance, which made half a million of them take ten seconds.
+ */
 export class SplatLayer implements Layer {
   crop: Crop | undefined;
   /** Show what the crop leaves out as a grey haze instead of not at all. */
   dimmed = false;
   private gl: GL | undefined;
   private program!: Program;
-  private textures!: { centers: WebGLTexture; shapes: WebGLTexture; colors: WebGLTexture };
-  private indices!: WebGLBuffer;
+  private textures!: { centers: WebGLTexture; shapes: WebGLTexture; colors: WebGLTexture; order: WebGLTexture };
+  private corners!: WebGLBuffer;
   private array!: WebGLVertexArrayObject;
   private drawn = 0;
   private colors: Uint32Array<ArrayBuffer> | undefined;
@@ -36,14 +40,13 @@ export class SplatLayer implements Layer {
       centers: texture(gl, gl.RGBA32F, gl.RGBA, gl.FLOAT, centers, 4),
       shapes: texture(gl, gl.RGBA32UI, gl.RGBA_INTEGER, gl.UNSIGNED_INT, shapes, 4),
       colors: texture(gl, gl.R32UI, gl.RED_INTEGER, gl.UNSIGNED_INT, new Uint32Array(centers.length / 4), 1),
+      order: texture(gl, gl.R32UI, gl.RED_INTEGER, gl.UNSIGNED_INT, new Uint32Array(centers.length / 4), 1),
     };
     this.array = gl.createVertexArray();
-    this.indices = gl.createBuffer();
+    this.corners = gl.createBuffer();
     gl.bindVertexArray(this.array);
-    gl.bindBuffer(gl.ARRAY_BUFFER, this.indices);
-    gl.enableVertexAttribArray(0);
-    gl.vertexAttribIPointer(0, 1, gl.UNSIGNED_INT, 0, 0);
-    gl.vertexAttribDivisor(0, 1);
+    gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, this.corners);
+    gl.bufferData(gl.ELEMENT_ARRAY_BUFFER, quads(centers.length / 4), gl.STATIC_DRAW);
     gl.bindVertexArray(null);
     if (this.order) this.show({ order: this.order, colors: this.colors });
   }
@@ -54,8 +57,8 @@ export class SplatLayer implements Layer {
     this.drawn = order.length;
     const gl = this.gl;
     if (!gl || gl.isContextLost()) return;
-    gl.bindBuffer(gl.ARRAY_BUFFER, this.indices);
-    gl.bufferData(gl.ARRAY_BUFFER, order, gl.DYNAMIC_DRAW);
+    gl.bindTexture(gl.TEXTURE_2D, this.textures.order);
+    upload(gl, gl.RED_INTEGER, gl.UNSIGNED_INT, order, 1);
     if (colors) {
       gl.bindTexture(gl.TEXTURE_2D, this.textures.colors);
       upload(gl, gl.RED_INTEGER, gl.UNSIGNED_INT, colors, 1);
@@ -63,7 +66,7 @@ export class SplatLayer implements Layer {
   }
 
   release(gl: GL): void {
-    freed(gl, { arrays: [this.array], buffers: [this.indices], textures: Object.values(this.textures) });
+    freed(gl, { arrays: [this.array], buffers: [this.corners], textures: Object.values(this.textures) });
     this.gl = undefined;
   }
 
@@ -87,9 +90,23 @@ export class SplatLayer implements Layer {
     gl.enable(gl.BLEND);
     gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
     gl.bindVertexArray(this.array);
-    gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, this.drawn);
+    gl.drawElements(gl.TRIANGLES, 6 * this.drawn, gl.UNSIGNED_INT, 0);
     gl.bindVertexArray(null);
   }
+}
+
+/** Two triangles for each four vertices. */
+function quads(count: number): Uint32Array<ArrayBuffer> {
+  const corners = new Uint32Array(6 * count);
+  for (let i = 0, at = 0, first = 0; i < count; i++, first += 4) {
+    corners[at++] = first;
+    corners[at++] = first + 1;
+    corners[at++] = first + 2;
+    corners[at++] = first + 2;
+    corners[at++] = first + 1;
+    corners[at++] = first + 3;
+  }
+  return corners;
 }
 
 type Texels = Float32Array<ArrayBuffer> | Uint32Array<ArrayBuffer>;

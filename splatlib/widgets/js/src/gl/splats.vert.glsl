@@ -9,6 +9,7 @@ precision highp usampler2D;
 uniform sampler2D centers;
 uniform usampler2D shapes;
 uniform usampler2D colors;
+uniform usampler2D order;
 uniform mat3 camFromWorld;
 uniform vec3 eye;
 uniform float focal;
@@ -20,12 +21,13 @@ uniform mat3 boxFromWorld;
 uniform vec3 boxCenter;
 uniform vec3 boxHalf;
 
-layout(location = 0) in uint index;
 out vec2 place;
 flat out vec4 color;
 
 void main() {
   gl_Position = vec4(0.0, 0.0, 2.0, 1.0);
+  int quad = gl_VertexID >> 2;
+  uint index = texelFetch(order, ivec2(quad & 2047, quad >> 11), 0).r;
   ivec2 at = ivec2(int(index & 2047u), int(index >> 11));
   uint rgba = texelFetch(colors, at, 0).r;
   color = vec4(rgba & 255u, (rgba >> 8) & 255u, (rgba >> 16) & 255u, rgba >> 24) / 255.0;
@@ -62,7 +64,7 @@ void main() {
   float minor = max(middle - spread, 1e-6);
   vec2 axis = abs(b) > 1e-9 ? normalize(vec2(b, major - a)) : (a >= c ? vec2(1.0, 0.0) : vec2(0.0, 1.0));
 
-  vec2 corner = vec2(float(gl_VertexID & 1) * 2.0 - 1.0, float(gl_VertexID >> 1) * 2.0 - 1.0);
+  vec2 corner = vec2(float(gl_VertexID & 1) * 2.0 - 1.0, float(gl_VertexID & 2) - 1.0);
   place = corner * sqrt(2.0 * log(255.0 * color.a));
   vec2 pixel = place.x * sqrt(major) * axis + place.y * sqrt(minor) * vec2(-axis.y, axis.x) + focal * p.xy / p.z;
   gl_Position = vec4(2.0 * pixel.x / size.x, -2.0 * pixel.y / size.y, 0.0, 1.0);

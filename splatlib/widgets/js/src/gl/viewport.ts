@@ -149,7 +149,7 @@ export class Viewport {
     canvas.style.visibility = "hidden";
     this.element.append(canvas);
     this.changed();
-    this.requestDraw();
+    if (this.options.isReady?.() ?? true) this.requestDraw();
   }
 
   release(): void {

@@ -23,7 +23,8 @@ export class SplatView {
   private readonly engine = new SplatEngine();
   private isSorting = false;
   private isStale = false;
-  private isSorted = false;
+  /** The request whose answer is shown; empty before the first. */
+  private sortedFor = "";
   private readonly busy = make("div", "busy");
 
   constructor(
@@ -37,7 +38,7 @@ export class SplatView {
       near: data.near,
       background: data.background,
       poster: poster?.length ? new Blob([poster], { type: "image/jpeg" }) : undefined,
-      isReady: () => this.isSorted,
+      isReady: () => this.sortedFor !== "",
       onView: () => this.onView(),
       onNote: (text) => shell.note(text),
     });
@@ -59,6 +60,7 @@ export class SplatView {
     layer.crop = before?.crop;
     layer.dimmed = before?.dimmed ?? false;
     if (before) viewport.removeLayer(before);
+    this.sortedFor = "";
     this.layer = layer;
     this.shDegree = Math.min(this.shDegree, info.sh_degree);
     viewport.addLayer(layer, 0);
@@ -100,17 +102,20 @@ export class SplatView {
         this.isStale = false;
         const { pose, width, height } = this.viewport;
         const focal = focalOf(pose, width, height);
-        const sorted = await this.engine.ask<"sort">({
-          kind: "sort",
+        const request = {
+          kind: "sort" as const,
           center: pose.center,
           rotation: pose.rotation,
-          tan: [width / 2 / focal, height / 2 / focal],
+          tan: [width / 2 / focal, height / 2 / focal] as [number, number],
           near: this.data.near,
           shDegree: this.shDegree,
-        });
-        this.layer?.show(sorted);
-        this.isSorted = true;
-        this.viewport.requestDraw();
+        };
+        const key = JSON.stringify(request);
+        if (key !== this.sortedFor) {
+          this.layer?.show(await this.engine.ask<"sort">(request));
+          this.sortedFor = key;
+          this.viewport.requestDraw();
+        }
       }
     } finally {
       this.isSorting = false;

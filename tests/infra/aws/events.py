@@ -1,0 +1,143 @@
+"""How events travel: S3 with all fields, SQS to Lambda with redelivery of what failed, EventBridge to Lambda."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import random
+import threading
+import time
+from typing import Any
+from urllib.parse import quote_plus
+
+import boto3
+from moto.awslambda.models import LambdaBackend, lambda_backends
+from moto.awslambda_simple.models import lambda_simple_backends
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.events import models as events_models
+from moto.s3 import notifications
+from moto.sqs import models as sqs_models
+
+from tests.infra.aws.faults import happens
+from tests.infra.aws.settings import HERE
+
+REGION = "us-east-1"
+_sequence = itertools.count(0x1000)
+_original_sns = notifications._send_sns_message
+_original_targets = events_models.Rule.send_to_targets
+_original_mapping = LambdaBackend.create_event_source_mapping
+
+
+def _event(event_name: Any, bucket: Any, key: Any, notification_id: str) -> dict[str, Any]:
+    """With version, sequencer and uploader, which moto leaves out."""
+    content = _original_event(event_name, bucket, key, notification_id)
+    record = content["Records"][0]
+    record["userIdentity"] = {"principalId": "AWS:AIDAOFTESTS"}
+    # an own header is how a test says who uploads
+    metadata = getattr(key, "metadata", None) or {}
+    if uploader := dict(metadata).get("x-amz-meta-uploader"):
+        record["userIdentity"]["principalId"] = uploader
+    record["s3"]["object"] |= {"key": quote_plus(key.name), "sequencer": f"{next(_sequence):018X}"}
+    if bucket.is_versioned:
+        record["s3"]["object"]["versionId"] = key.version_id
+    return content
+
+
+_original_event = notifications._get_s3_event
+
+
+def _send_sns(account_id: str, event_body: Any, topic_arn: str, region_name: str) -> None:
+    """In the background as S3 does it; now and then twice, or late."""
+
+    def send(delay_s: float) -> None:
+        time.sleep(delay_s)
+        _original_sns(account_id, event_body, topic_arn, region_name)
+
+    delays = [random.uniform(0.5, 5) if happens("shuffle") else 0.0]
+    if happens("duplicate"):
+        delays.append(random.uniform(0.1, 8))
+    for delay_s in delays:
+        threading.Thread(target=send, args=(delay_s,), daemon=True).start()
+
+
+def _poll(mapping: Any) -> None:
+    """A Lambda event source mapping: receives, invokes, deletes what did not fail."""
+    sqs = boto3.client("sqs", region_name=REGION)
+    account, name = mapping.event_source_arn.split(":")[4:6]
+    url = sqs.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"]
+    while True:
+        try:
+            answer = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=min(10, mapping.batch_size or 10))
+        except sqs.exceptions.QueueDoesNotExist:
+            return
+        messages = answer.get("Messages", [])
+        if not messages:
+            time.sleep(0.05)
+            continue
+        event = {
+            "Records": [
+                {"messageId": message["MessageId"], "body": message["Body"], "receiptHandle": message["ReceiptHandle"]}
+                for message in messages
+            ]
+        }
+        text, failed = invoke(mapping.function_arn, event)
+        failures = {message["MessageId"] for message in messages}
+        if not failed:
+            failures = {entry["itemIdentifier"] for entry in (json.loads(text) or {}).get("batchItemFailures", [])}
+        for message in messages:
+            handle = {"QueueUrl": url, "ReceiptHandle": message["ReceiptHandle"]}
+            if message["MessageId"] in failures:
+                sqs.change_message_visibility(**handle, VisibilityTimeout=max(1, int(60 * HERE.time_scale)))
+            else:
+                sqs.delete_message(**handle)
+
+
+def invoke(function_arn: str, event: Any) -> tuple[str, bool]:
+    backend = lambda_simple_backends[DEFAULT_ACCOUNT_ID][REGION]
+    functions = backend if backend._lambdas._functions else lambda_backends[DEFAULT_ACCOUNT_ID][REGION]
+    text, failed, _ = functions.get_function(function_arn)._invoke_lambda(event)
+    return text, failed
+
+
+def _create_mapping(self: Any, spec: dict[str, Any]) -> Any:
+    mapping = _original_mapping(self, spec)
+    if ":sqs:" in mapping.event_source_arn:
+        for _ in range(HERE.workers):
+            threading.Thread(target=_poll, args=(mapping,), daemon=True).start()
+    return mapping
+
+
+def _to_targets(self: Any, original_event: Any, transform_input: bool = True) -> None:
+    """Lambda too, twice more if it fails, and then the target's dead-letter queue."""
+    functions = [target for target in self.targets if ":lambda:" in target["Arn"]]
+    if functions and self.event_pattern.matches_event(original_event):
+        event = json.loads(json.dumps(original_event, default=str))
+        for target in functions:
+            threading.Thread(target=_to_function, args=(target, event), daemon=True).start()
+    rest, self.targets = self.targets, [target for target in self.targets if target not in functions]
+    try:
+        _original_targets(self, original_event, transform_input)
+    finally:
+        self.targets = rest
+
+
+def _to_function(target: dict[str, Any], event: dict[str, Any]) -> None:
+    for attempt in range(3):
+        time.sleep(60 * attempt * HERE.time_scale)
+        _, failed = invoke(target["Arn"], event)
+        if not failed:
+            return
+    dead = target.get("DeadLetterConfig", {}).get("Arn")
+    if dead:
+        sqs = boto3.client("sqs", region_name=REGION)
+        url = sqs.get_queue_url(QueueName=dead.rpartition(":")[2])["QueueUrl"]
+        sqs.send_message(QueueUrl=url, MessageBody=json.dumps(event))
+
+
+def patch() -> None:
+    notifications._get_s3_event = _event
+    notifications._send_sns_message = _send_sns
+    LambdaBackend.create_event_source_mapping = _create_mapping  # type: ignore[method-assign]
+    # moto's own way delivers in the sender's thread and drops what fails
+    sqs_models.Queue.lambda_event_source_mappings = property(lambda self: {}, lambda self, value: None)  # type: ignore
+    events_models.Rule.send_to_targets = _to_targets  # type: ignore[method-assign]
