@@ -24,12 +24,12 @@ FLIP = np.array([1, -1, -1])
 
 
 def true_surfaces(sample: Sample, scene: SparseScene) -> Gaussians:
-    """Small opaque balls where every third view sees the room."""
+    """Small opaque balls where every fifth view sees the room."""
     xyz, rgb = [], []
-    for view in scene.views[::3]:
+    for view in scene.views[::5]:
         picture, depth = sample.render(sample.names.index(view.name))
         camera = scene.camera(view)
-        rows, columns = (grid.ravel() for grid in np.mgrid[: camera.height : 6, : camera.width : 6])
+        rows, columns = (grid.ravel() for grid in np.mgrid[: camera.height : 3, : camera.width : 3])
         rays = np.stack([(columns + 0.5 - camera.cx) / camera.fx, (rows + 0.5 - camera.cy) / camera.fy, 1 + 0 * rows])
         in_camera = (rays * depth[rows, columns]).T
         xyz.append((in_camera - view.cam_from_world[:3, 3]) @ view.cam_from_world[:3, :3])
@@ -37,7 +37,7 @@ def true_surfaces(sample: Sample, scene: SparseScene) -> Gaussians:
     means, colors = np.concatenate(xyz), np.concatenate(rgb)
     arrays = {
         "means": means,
-        "log_scales": np.full((len(means), 3), np.log(0.02)),
+        "log_scales": np.full((len(means), 3), np.log(0.009)),
         "quats": np.tile([1.0, 0, 0, 0], (len(means), 1)),
         "opacity_logits": np.full(len(means), 4.0),
         "sh": ((colors - 0.5) / SH_C0)[:, None],
@@ -65,7 +65,7 @@ def test_a_mesh_lies_on_the_true_surfaces(
     truth = depth[rows[seen].astype(int), columns[seen].astype(int)]
     ahead = np.abs(z[seen] - truth)
     in_front = ahead < 0.3  # the others are hidden from this view by what lies in front
-    assert in_front.sum() > 2000 and np.median(ahead[in_front]) < 0.08  # the balls stand out by 0.06
+    assert in_front.sum() > 2000 and np.median(ahead[in_front]) < 0.04
     assert (z[seen] < truth - 0.3).mean() < 0.05  # nothing hangs in the air
     linear = np.asarray(mesh.visual.vertex_attributes["color"])[:, :3][seen][in_front] / 255  # pyright: ignore
     shown = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
