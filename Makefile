@@ -10,14 +10,11 @@
 #   make studio                     this environment as a kernel of JupyterLab, in SageMaker Studio; then splat doctor
 #   make js                         the widgets' front end, bundled into splatlib/widgets/static (needs Node 20)
 #   make lint                       what a change must pass besides the tests
-<<<<<<< HEAD
-#   make deploy EMAIL=you@example.com   the production stack, into the AWS account of your credentials; ARGS="-c vpc=true"
-#   make image                      its container image, built there; make destroy takes the stack away, data stays
-#   make infra-lint                 what a change of infra/ must pass besides
-=======
 #   make image                      the container image, with docker, podman or buildah: IMAGE=name:tag ENGINE=docker
 #   make image-local                its CPU variant, by buildah on a base made by debootstrap (as root, on Debian)
->>>>>>> main
+#   make deploy EMAIL=you@example.com   the production stack, into the AWS account of your credentials; ARGS="-c vpc=true"
+#   make cloud-image                its container image, built there; make destroy takes the stack away, data stays
+#   make infra-lint                 what a change of infra/ must pass besides
 #   make clean                      remove build leftovers and caches; runs/ and .venv stay
 
 SHELL := /bin/bash
@@ -35,7 +32,7 @@ PRESET ?= preview
 ARGS ?=
 
 .DELETE_ON_ERROR:
-.PHONY: infra-install infra-lint deploy diff destroy image demo test splat capture-named lab studio js js-check lint clean install
+.PHONY: infra-install infra-lint deploy diff destroy cloud-image demo test splat capture-named lab studio js js-check lint clean install
 
 install: $(INSTALLED_TO_TEST)
 
@@ -120,7 +117,7 @@ diff: infra-install
 destroy: infra-install
 	PATH="$(abspath $(VENV)/bin):$$PATH" $(CDK) destroy $(CONTEXT)
 
-image:
+cloud-image:
 	aws codebuild start-build --project-name $(STACK)-image --query build.id --output text
 
 infra-lint: infra-install

@@ -56,6 +56,9 @@ def check(app: App, stack: Stack, settings: DeploymentSettings) -> None:
     for pattern, reason in _WILDCARDS.items():
         finding = f"AwsSolutions-IAM5[Resource::{pattern.format(**names)}]"
         Validations.of(stack).acknowledge(Acknowledgment(id=finding, reason=reason))
+    if settings.lambda_python != DeploymentSettings.model_fields["lambda_python"].default:
+        asked = f"an older Python, {settings.lambda_python}, was asked for in the settings"
+        Validations.of(stack).acknowledge(Acknowledgment(id="AwsSolutions-L1", reason=asked))
     for path, rule, reason in _OTHERS:
         construct = stack
         for part in path.split("/"):
