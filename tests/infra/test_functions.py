@@ -1,4 +1,4 @@
-"""Completion, sweep and preparation by unit tests: SageMaker's answers as they were recorded, clocks moved, calls counted."""
+"""Completion, sweep and preparation by unit tests: SageMaker's answers as recorded, clocks moved, calls counted."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def test_success_with_figures(submitted: World, sagemaker: Sagemaker) -> None:
 @pytest.mark.parametrize(
     ("job", "event", "status", "words"),
     [
-        ({"TrainingJobStatus": "Failed", "FailureReason": "AlgorithmError: [capture] no frames"}, "FAILED", "FAILED", "no frames"),
+        ({"TrainingJobStatus": "Failed", "FailureReason": "AlgorithmError: no frames"}, "FAILED", "FAILED", "no frames"),
         ({"TrainingJobStatus": "InProgress"}, "ABORTED", "CANCELLED", "cancelled"),
         ({"TrainingJobStatus": "InProgress"}, "TIMED_OUT", "TIMED_OUT", "fourteen days"),
         ({"TrainingJobStatus": "Stopped", "SecondaryStatus": "MaxWaitTimeExceeded"}, "FAILED", "TIMED_OUT", "spare"),
