@@ -3,8 +3,8 @@
     python -m benchmarks.production --submissions 1000
 
 On the local AWS (tests/infra/aws), deployed by the real CDK. Injected: throttled DynamoDB calls, functions that fail
-before they ran or whose answer is lost, events that come twice or late. Counted at the end: submissions without exactly one
-record that has ended, and without exactly one mail. What is measured is that nothing is lost, not how fast AWS is.
+before they ran or whose answer is lost, events that come twice or late. Counted at the end: submissions without exactly
+one record that has ended, and without exactly one mail. What is measured is that nothing is lost, not how fast AWS is.
 """
 
 from __future__ import annotations

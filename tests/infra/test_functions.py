@@ -129,7 +129,7 @@ def test_success_with_figures(submitted: World, sagemaker: Sagemaker) -> None:
 @pytest.mark.parametrize(
     ("job", "event", "status", "words"),
     [
-        ({"TrainingJobStatus": "Failed", "FailureReason": "AlgorithmError: no frames"}, "FAILED", "FAILED", "no frames"),
+        ({"TrainingJobStatus": "Failed", "FailureReason": "AlgorithmError: none"}, "FAILED", "FAILED", "Error: none"),
         ({"TrainingJobStatus": "InProgress"}, "ABORTED", "CANCELLED", "cancelled"),
         ({"TrainingJobStatus": "InProgress"}, "TIMED_OUT", "TIMED_OUT", "fourteen days"),
         ({"TrainingJobStatus": "Stopped", "SecondaryStatus": "MaxWaitTimeExceeded"}, "FAILED", "TIMED_OUT", "spare"),
