@@ -15,7 +15,7 @@ import typer
 from splatlib import pipeline
 from splatlib._version import __version__
 from splatlib.artifacts import Artifact, CaptureCheck, ExportBundle, FrameSet, MaskSet, SparseScene, Splat
-from splatlib.commands import backend, delivery, jobs, notebook, studio, training
+from splatlib.commands import backend, delivery, jobs, notebook, production, studio, training
 from splatlib.commands.told import errors_told
 from splatlib.config import Job
 from splatlib.errors import ArtifactError, ConfigError
@@ -35,6 +35,7 @@ app.add_typer(notebook.app, name="notebook")
 app.add_typer(backend.app, name="backend")
 app.add_typer(training.app, name="training")
 app.add_typer(studio.app, name="studio")
+app.add_typer(production.app, name="production")
 app.add_typer(jobs.app, name="jobs")
 app.command()(studio.doctor)
 app.command()(delivery.convert)

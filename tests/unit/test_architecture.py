@@ -87,6 +87,7 @@ HEAVY = {
     "numba",
     "matplotlib",
     "scipy",
+    "skimage",
     "PIL",
     "gsply",
     "zstandard",
