@@ -10,6 +10,11 @@
 #   make studio                     this environment as a kernel of JupyterLab, in SageMaker Studio; then splat doctor
 #   make js                         the widgets' front end, bundled into splatlib/widgets/static (needs Node 20)
 #   make lint                       what a change must pass besides the tests
+#   make image                      the container image, with docker, podman or buildah: IMAGE=name:tag ENGINE=docker
+#   make image-local                its CPU variant, by buildah on a base made by debootstrap (as root, on Debian)
+#   make deploy EMAIL=you@example.com   the production stack, into the AWS account of your credentials; ARGS="-c vpc=true"
+#   make cloud-image                its container image, built there; make destroy takes the stack away, data stays
+#   make infra-lint                 what a change of infra/ must pass besides
 #   make clean                      remove build leftovers and caches; runs/ and .venv stay
 
 SHELL := /bin/bash
@@ -27,7 +32,7 @@ PRESET ?= preview
 ARGS ?=
 
 .DELETE_ON_ERROR:
-.PHONY: demo test splat capture-named lab studio js js-check lint clean install
+.PHONY: infra-install infra-lint deploy diff destroy cloud-image demo test splat capture-named lab studio js js-check lint clean install
 
 install: $(INSTALLED_TO_TEST)
 
@@ -82,6 +87,47 @@ lint: $(INSTALLED_TO_TEST)
 	$(IN_VENV) pyright --pythonpath $(VENV)/bin/python
 	$(IN_VENV) nbstripout --verify notebooks/*.ipynb
 
+# The production stack. Its tools go into the same environment and into build/node.
+CDK := build/node/node_modules/.bin/cdk
+STACK ?= splatlib
+EMAIL ?=
+INFRA_INSTALLED := $(VENV)/.installed_infra$(subst /,_,$(CURDIR))
+CONTEXT = -c stack=$(STACK) $(if $(EMAIL),-c email=$(EMAIL)) $(ARGS)
+export JSII_SILENCE_WARNING_UNTESTED_NODE_VERSION := 1
+export JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION := 1
+
+infra-install: $(INFRA_INSTALLED) $(CDK)
+
+$(INFRA_INSTALLED): infra/requirements.txt $(INSTALLED_TO_TEST)
+	$(IN_VENV) pip install --quiet --requirement infra/requirements.txt
+	@touch $@
+
+$(CDK): infra/package.json
+	mkdir -p build/node && cp infra/package.json build/node/
+	cd build/node && npm install --no-audit --no-fund --silent
+	@touch $@
+
+deploy: infra-install
+	PATH="$(abspath $(VENV)/bin):$$PATH" $(CDK) bootstrap $(CONTEXT)
+	PATH="$(abspath $(VENV)/bin):$$PATH" $(CDK) deploy $(CONTEXT)
+
+diff: infra-install
+	PATH="$(abspath $(VENV)/bin):$$PATH" $(CDK) diff $(CONTEXT)
+
+destroy: infra-install
+	PATH="$(abspath $(VENV)/bin):$$PATH" $(CDK) destroy $(CONTEXT)
+
+cloud-image:
+	aws codebuild start-build --project-name $(STACK)-image --query build.id --output text
+
+infra-lint: infra-install
+	PATH="$(abspath $(VENV)/bin):$$PATH" $(CDK) synth --quiet $(CONTEXT)
+	$(IN_VENV) bandit --quiet --recursive infra splatlib/launch
+	$(VENV)/bin/cfn-lint --config-file infra/cfnlintrc.yml build/cdk.out/Production.template.json
+	build/node/node_modules/.bin/asl-validator --json-path infra/*/*.asl.json
+
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
 	find splatlib tests benchmarks -name __pycache__ -type d -exec rm -rf {} +
+
+include container/image.mk

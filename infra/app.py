@@ -27,7 +27,7 @@ def make_app(context: dict[str, object] | None = None) -> App:
     settings = DeploymentSettings.of_context({name: app.node.try_get_context(name) for name in names})
     account, region = os.environ.get("CDK_DEFAULT_ACCOUNT"), os.environ.get("CDK_DEFAULT_REGION")
     stack = ProductionStack(app, "Production", settings, env=Environment(account=account, region=region))
-    check(app, stack)
+    check(app, stack, settings)
     return app
 
 

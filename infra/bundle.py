@@ -1,6 +1,6 @@
 """The functions' code as a folder, made without Docker: our modules, and pydantic's wheel for Lambda's platform.
 
-    python -m infra.bundle FOLDER [--python 3.13] [--architecture arm64]
+    python -m infra.bundle FOLDER [--python 3.14] [--architecture arm64]
 
 CDK and Terraform deploy the same folder. boto3 is not in it: Lambda's runtime brings it.
 """
@@ -11,7 +11,7 @@ import argparse
 import hashlib
 import os
 import shutil
-import subprocess
+import subprocess  # nosec B404: runs pip, with arguments of this file
 import sys
 import tempfile
 from pathlib import Path
@@ -42,7 +42,7 @@ def sources() -> list[Path]:
     return sorted({path for pattern in _OURS for path in ROOT.glob(pattern)})
 
 
-def build(folder: Path, python: str = "3.13", architecture: str = "arm64") -> Path:
+def build(folder: Path, python: str = "3.14", architecture: str = "arm64") -> Path:
     """Make the bundle in ``folder``, unless the same is there already. Returns the folder."""
     digest = _digest(python, architecture)
     mark = folder.with_name(folder.name + ".digest")
@@ -74,7 +74,7 @@ def _install(folder: Path, python: str, architecture: str) -> None:
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
     command += ["--target", str(folder), "--platform", _PLATFORMS[architecture], "--python-version", python]
     command += ["--implementation", "cp", "--only-binary=:all:", _REQUIREMENT]
-    subprocess.run(command, check=True)
+    subprocess.run(command, check=True)  # nosec B603: no shell, and nothing of it is input
 
 
 def _strip(folder: Path) -> None:
@@ -87,7 +87,7 @@ def _strip(folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--python", default="3.13")
+    parser.add_argument("--python", default="3.14")
     parser.add_argument("--architecture", default="arm64", choices=sorted(_PLATFORMS))
     arguments = parser.parse_args()
     print(build(arguments.folder, arguments.python, arguments.architecture))

@@ -124,7 +124,7 @@ class Function(Construct):
             role=self.role.without_policy_updates(),
             timeout=Duration.seconds(timeout_s),
             memory_size=512,
-            environment={"SPLATLIB_PARAMETERS": f"/{shared.stack}", "SPLATLIB_CACHE": "/tmp"},
+            environment={"SPLATLIB_PARAMETERS": f"/{shared.stack}", "SPLATLIB_CACHE": "/tmp"},  # nosec B108: the one place that Lambda lets write
             environment_encryption=shared.key,
             log_group=log_group(self, name, shared),
             logging_format=lambda_.LoggingFormat.JSON,

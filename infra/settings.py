@@ -32,7 +32,7 @@ class DeploymentSettings(Config):
     old_version_days: int = Field(default=30, ge=1, description="so are replaced and deleted objects, but of models/")
     vpc: bool = Field(default=False, description="trainings in a network without internet, with endpoints")
     budget_usd: float = Field(default=300.0, gt=0, description="a month; a mail at 80 and 100 per cent")
-    lambda_python: Literal["3.11", "3.12", "3.13"] = Field(default="3.13", description="of the functions")
+    lambda_python: Literal["3.11", "3.12", "3.13", "3.14"] = Field(default="3.14", description="of the functions")
     lambda_architecture: Literal["arm64", "x86_64"] = Field(default="arm64", description="of the functions")
     tags: dict[str, str] = Field(default={}, description="on everything")
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from splatlib.gaussians import Gaussians as Gaussians
     from splatlib.interactive import view_masks as view_masks
     from splatlib.launch import LocalProcess as LocalProcess
+    from splatlib.launch import Production as Production
     from splatlib.launch import SageMaker as SageMaker
     from splatlib.launch import submit as submit
     from splatlib.masks import mask_frames as mask_frames
@@ -66,7 +67,7 @@ _HOME = {
     "splatlib.export": ("export_splat",),
     "splatlib.gaussians": ("Gaussians",),
     "splatlib.interactive": ("view_masks",),
-    "splatlib.launch": ("LocalProcess", "SageMaker", "submit"),
+    "splatlib.launch": ("LocalProcess", "Production", "SageMaker", "submit"),
     "splatlib.masks": ("mask_frames",),
     "splatlib.pipeline": ("reconstruct",),
     "splatlib.report": ("write_check_report", "write_report"),

@@ -78,7 +78,7 @@ class Intake(Construct):
             )
         )
         resource = bucket.node.default_child
-        assert isinstance(resource, s3.CfnBucket)
+        assert isinstance(resource, s3.CfnBucket)  # nosec B101: for the type checker
         resource.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
             topic_configurations=[
                 s3.CfnBucket.TopicConfigurationProperty(

@@ -60,7 +60,6 @@ class Workflow(Construct):
             ),
             tracing_configuration=sfn.CfnStateMachine.TracingConfigurationProperty(enabled=True),
         )
-        self.machine.node.add_dependency(self.role)
 
 
 def substitutions(shared: Shared, prepare_arn: str, complete_arn: str) -> dict[str, str]:

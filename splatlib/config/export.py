@@ -20,6 +20,8 @@ ExportFormat = Literal[
     "points_glb",
     "colmap",
     "nerfstudio",
+    "mesh",
+    "mp4",
     "thumbnail",
 ]
 
@@ -47,3 +49,6 @@ class ExportConfig(Config):
     crop_sphere: tuple[float, float, float, float] | None = Field(
         default=None, description="center x, y, z and radius of what is kept, in the delivered PLY's axes"
     )
+    mesh_voxels: int = Field(default=256, ge=16, le=1024, description="along the longest edge of the mesh's box")
+    film_seconds: float = Field(default=8.0, gt=0, le=600, description="length of the MP4, of 30 frames a second")
+    film_long_side_px: int = Field(default=960, ge=64, le=4096, description="of the MP4's frames")

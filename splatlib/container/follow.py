@@ -69,8 +69,8 @@ class _Follower:
     def _tell_metrics(self) -> None:
         """Entries after the last one told. A resumed training repeats some, with the same values."""
         for entry in self._new_entries():
-            if entry["step"] >= self._told_step:
-                told = {name: v for name, v in entry.items() if isinstance(v, int | float) or name == "event"}
+            if "event" in entry or entry["step"] >= self._told_step:  # that it began again is always news
+                told = {name: v for name, v in entry.items() if isinstance(v, int | float | str) and name != "message"}
                 print(event_line(stage=Splat.stage, **told), flush=True)
                 self._told_step = entry["step"]
 

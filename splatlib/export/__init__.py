@@ -59,7 +59,7 @@ def export_splat(
         logger.info("export: %s", placement)
         _crop(judge, config)
         moved = None if scene is None else moved_scene(scene, placement.delivered_from_world)
-        files, told = _files(Delivery(judge.gaussians, moved, judge.painter), judge, config, directory)
+        files, told = _files(Delivery(judge.gaussians, moved, judge.painter, config), judge, config, directory)
         warnings += told
         for warning in warnings:
             logger.warning("export: %s", warning)

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from splatlib.artifacts import ExportedFile, SparseScene
+from splatlib.config import ExportConfig
 from splatlib.errors import ExportError
 from splatlib.export import pictures
+from splatlib.export.flythrough import save_film
+from splatlib.export.mesh import FRAME, save_mesh
 from splatlib.export.upright import moved_scene
 from splatlib.export.views import Painter
 from splatlib.formats import points
@@ -27,6 +30,7 @@ class Delivery:
     gaussians: Gaussians
     scene: SparseScene | None
     painter: Painter
+    config: ExportConfig
 
     def cameras(self, format: str) -> SparseScene:
         """Raises ExportError where no camera is known."""
@@ -74,11 +78,23 @@ def _thumbnail(delivery: Delivery, path: Path) -> None:
     pictures.save_thumbnail(delivery.gaussians, delivery.cameras("thumbnail"), delivery.painter, path)
 
 
+def _mesh(delivery: Delivery, path: Path) -> None:
+    save_mesh(delivery.gaussians, delivery.cameras("mesh"), delivery.painter, path, delivery.config.mesh_voxels)
+
+
+def _film(delivery: Delivery, path: Path) -> None:
+    config = delivery.config
+    scene, size_px = delivery.cameras("mp4"), config.film_long_side_px
+    save_film(delivery.gaussians, scene, delivery.painter, path, config.film_seconds, size_px)
+
+
 OTHERS = {
     "points_ply": Other("scene.points.ply", points.PLY_FRAME, _points_ply, needs_cameras=False),
     "points_glb": Other("scene.points.glb", points.GLB_FRAME, _points_glb, needs_cameras=False),
     "colmap": Other("colmap", "RDF", _colmap),
     "nerfstudio": Other("nerfstudio", points.PLY_FRAME, _nerfstudio),
+    "mesh": Other("scene.mesh.glb", FRAME, _mesh),
+    "mp4": Other("flythrough.mp4", "", _film),
     "thumbnail": Other("thumbnail.jpg", "", _thumbnail),
 }
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from splatlib.launch.estimate import Estimate as Estimate
     from splatlib.launch.fake import FakeLauncher as FakeLauncher
     from splatlib.launch.local import LocalProcess as LocalProcess
+    from splatlib.launch.production import Production as Production
     from splatlib.launch.protocol import JobHandle as JobHandle
     from splatlib.launch.protocol import JobStatus as JobStatus
     from splatlib.launch.protocol import Launcher as Launcher
@@ -31,6 +32,7 @@ _HOME = {
     "JobStatus": "protocol",
     "Launcher": "protocol",
     "LocalProcess": "local",
+    "Production": "production",
     "SageMaker": "aws.launcher",
 }
 

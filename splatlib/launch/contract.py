@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 from splatlib._version import __version__
 from splatlib.config import Job
@@ -143,7 +144,7 @@ def _contents(path: Path) -> dict[str, Any]:
 
 def event_line(**values: Any) -> str:
     """One line of the log that programs read: ``[splatlib] stage=train step=1200 loss=0.0312``."""
-    return " ".join([_MARK, *(f"{name}={value}" for name, value in values.items() if value is not None)])
+    return " ".join([_MARK, *(f"{name}={_written(value)}" for name, value in values.items() if value is not None)])
 
 
 def event_of(line: str) -> dict[str, Any] | None:
@@ -154,13 +155,17 @@ def event_of(line: str) -> dict[str, Any] | None:
     return {name: _value(text) for name, text in _PAIR.findall(rest)}
 
 
+def _written(value: Any) -> str:
+    return quote(value, safe="/:,+") if isinstance(value, str) else str(value)
+
+
 def _value(text: str) -> Any:
     for kind in (int, float):
         try:
             return kind(text)
         except ValueError:
             continue
-    return text
+    return unquote(text)
 
 
 def metric_definitions() -> list[dict[str, str]]:

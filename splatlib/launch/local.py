@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import signal
-import subprocess
+import subprocess  # nosec B404: starts our own entry point
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -89,7 +89,7 @@ class LocalJob(JobHandle):
             with self._log.open("ab") as log:
                 log_bytes_before = log.tell()
                 # The child inherits the lock and holds it for as long as it lives, however it dies.
-                self._process = subprocess.Popen(
+                self._process = subprocess.Popen(  # nosec B603: no shell, and nothing of it is input
                     [sys.executable, "-m", "splatlib.container"],
                     stdout=log,
                     stderr=subprocess.STDOUT,

@@ -70,10 +70,8 @@ class Sam2Masks:
         """Raises MissingDependencyError: package or weights are not here; MasksError: a bad prompt, wrong checksum."""
         self._frames, self._config = frames, config
         self._prompts = checked_prompts(frames, config)
-        name = f"sam2.1-hiera-{config.sam2_model.replace('_', '-')}"
         self._library = _library()
-        fetch = partial(_fetch, name, config.sam2_model)
-        self._path = weights_path(Weights(name, f"https://huggingface.co/facebook/{name}", fetch), config)
+        self._path = weights_path(weights_of(config), config)
         self._digest = checked_digest(self._path)
         covered = bool(self._prompts) if config.temporal else self._prompts.keys() >= {f.name for f in frames.frames}
         self._finder = None if covered else GrabcutMasks(frames, config)
@@ -160,6 +158,12 @@ class Sam2Masks:
                 hint="the folder needs config.json and model.safetensors of a sam2.1-hiera checkpoint",
             ) from error
         return model.to(device).eval()
+
+
+def weights_of(config: MasksConfig) -> Weights:
+    """What ``config.sam2_model`` needs."""
+    name = f"sam2.1-hiera-{config.sam2_model.replace('_', '-')}"
+    return Weights(name, f"https://huggingface.co/facebook/{name}", partial(_fetch, name, config.sam2_model))
 
 
 def _fetch(name: str, model: str, folder: Path) -> None:

@@ -65,9 +65,9 @@ class U2NetMasks:
     def __init__(self, frames: FrameSet, config: MasksConfig) -> None:
         """Raises MissingDependencyError: package or weights are not here; MasksError: wrong checksum."""
         self._frames, self._config = frames, config
-        self._class_name, name = _MODELS[config.u2net_model]
+        self._class_name, _ = _MODELS[config.u2net_model]
         self._networks = _networks()
-        self._path = weights_path(Weights(name, _ORIGIN, partial(_fetch, name)), config)
+        self._path = weights_path(weights_of(config), config)
         self._digest = checked_digest(self._path)
         self.passes = 3 if config.temporal else 2
         self._small: dict[str, tuple[Picture, Map]] = {}
@@ -114,6 +114,12 @@ class U2NetMasks:
                 hint=f"get it again from {_ORIGIN}",
             ) from error
         return network.eval()
+
+
+def weights_of(config: MasksConfig) -> Weights:
+    """What ``config.u2net_model`` needs."""
+    _, name = _MODELS[config.u2net_model]
+    return Weights(name, _ORIGIN, partial(_fetch, name))
 
 
 def _fetch(name: str, folder: Path) -> None:

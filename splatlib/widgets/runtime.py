@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from splatlib.errors import MissingDependencyError, SplatlibError
+from splatlib.progress import logger
 from splatlib.widgets.bundle import loader, runtime_code
 
 try:
@@ -32,6 +34,7 @@ class Runtime(anywidget.AnyWidget):
 
 
 _runtime: Runtime | None = None
+_answering = ThreadPoolExecutor(1, thread_name_prefix="splatlib-view")
 
 
 def shared_runtime() -> Runtime:
@@ -72,6 +75,7 @@ class View(anywidget.AnyWidget):
         """``still`` makes a PNG of the view, ``text`` stands for it in a terminal."""
         self._still, self._text = still, text
         self._answers: dict[str, Callable[[str, Mapping[str, Any]], bytes]] = {}
+        self._newest: dict[tuple[str, str], Any] = {}
         super().__init__(_runtime=shared_runtime(), info=dict(info), blobs=list(blobs), **traits)
         self.on_msg(self._on_question)
 
@@ -80,16 +84,27 @@ class View(anywidget.AnyWidget):
         self._answers[ask] = function
 
     def _on_question(self, _: Any, question: Any, __: Any) -> None:
-        """Answer, with an error's own words where there is one: the person looks at the view, not at a log."""
-        ask, name = str(question.get("ask")), str(question.get("name"))
+        """Answer in a thread of its own: a cell that is run meanwhile shall see what a person has just set."""
+        key = (str(question.get("ask")), str(question.get("name")))
+        self._newest[key] = question
+        _answering.submit(self._reply, key, question)
+
+    def _reply(self, key: tuple[str, str], question: Mapping[str, Any]) -> None:
+        """With an error's own words where there is one: the person looks at the view, not at a log."""
+        if self._newest.get(key) is not question:
+            return  # the person has clicked again
+        ask, name = key
         answer = {"ask": ask, "name": name}
         if (function := self._answers.get(ask)) is None:
             self.send({**answer, "error": f"this kernel does not know the question {ask!r}"})
             return
         try:
             content = function(name, question)
-        except (SplatlibError, OSError, ValueError) as error:
+        except SplatlibError as error:
             self.send({**answer, "error": str(error)})
+        except Exception as error:  # noqa: BLE001 - nobody waits for this thread: an error would be lost
+            logger.exception("a view's question %s could not be answered", key)
+            self.send({**answer, "error": f"{type(error).__name__}: {error}"})
         else:
             self.send(answer, buffers=[content])
 

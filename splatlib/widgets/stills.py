@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _THUMBNAIL_PX = 150
 _MOST_THUMBNAILS = 36
+_CAPTION_WIDTH_PX = 260
 _MOST_POINTS = 20_000
 _POINTS_SHOWN_PERCENT = (2.0, 98.0)
 _FARTHEST_SHOWN = 3.0  # times the spread of the cameras: a few distant points must not shrink all else
@@ -74,10 +75,17 @@ def held_out_sheet(splat: Splat, most: int = 4) -> Image.Image:
     for view, rank in ranked_held_out(splat, most):
         truth_path, render_path = splat.held_out_paths(view)
         quality = f"render, {view.psnr_db:.2f} dB, SSIM {view.ssim:.3f}" + (f" ({rank})" if rank else "")
-        tiles.append(Tile(thumbnail(truth_path, 420), (f"truth, {view.name}",)))
-        tiles.append(Tile(thumbnail(render_path, 420), (quality,), accented=rank == "worst"))
+        truth, render = (_wide_enough(thumbnail(path, 420)) for path in (truth_path, render_path))
+        tiles.append(Tile(truth, (f"truth, {view.name}",)))
+        tiles.append(Tile(render, (quality,), accented=rank == "worst"))
     quality = "no held-out views" if splat.psnr_db is None else f"held-out mean {splat.psnr_db:.2f} dB"
     return sheet(tiles, columns=2, title=f"{splat.num_gaussians:,} Gaussians, {quality}")
+
+
+def _wide_enough(picture: Image.Image) -> Image.Image:
+    """Enlarged where its caption would not fit: pictures of short trainings are small."""
+    factor = _CAPTION_WIDTH_PX / picture.width
+    return picture.resize((_CAPTION_WIDTH_PX, round(factor * picture.height))) if factor > 1 else picture
 
 
 def ranked_held_out(splat: Splat, most: int) -> list[tuple[HeldOutView, str]]:

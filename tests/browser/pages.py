@@ -90,11 +90,15 @@ class Lab:
         return path
 
     def open(self, watched: Watched, name: str) -> None:
-        """Open a notebook in a workspace of its own, and wait for it."""
+        """Open a notebook in a workspace of its own, and wait for its kernel."""
+        self.reopen(watched, name)
+        watched.page.wait_for_function(_KERNEL_READY)
+
+    def reopen(self, watched: Watched, name: str) -> None:
+        """Open a notebook, and wait until its cells are there."""
         watched.page.goto(f"{self.url}/lab/workspaces/{Path(name).stem}/tree/{name}?reset")
         watched.page.wait_for_function("() => window.jupyterapp")
         watched.page.locator(".jp-Notebook .jp-Cell").first.wait_for()
-        watched.page.wait_for_function(_KERNEL_READY)
 
     def run_all(self, watched: Watched) -> None:
         """Run all cells, and wait until the kernel is idle. Fails with the kernel's error if there is one."""

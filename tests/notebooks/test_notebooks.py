@@ -71,14 +71,13 @@ def test_the_batch_notebook_has_the_agreed_parameters() -> None:
 
 @pytest.mark.slow
 def test_quickstart_runs_anywhere_with_a_picture_after_each_stage(tmp_path: Path) -> None:
-    training = {key.removeprefix("train."): value for key, value in SMALL.items()}
-    cells = run("00_quickstart.ipynb", {"training": training}, tmp_path)
+    cells = run("00_quickstart.ipynb", {"fast": True}, tmp_path)
     ws = Workspace.open(tmp_path / "runs" / "quickstart")
     report = json.loads(ws.report_json_path.read_text())
     assert report["cameras"]["registered"] == report["cameras"]["total"] == report["frames"]["kept"]
     assert report["train"]["psnr_db"] > 21.5
     assert "masks" not in report["seconds"]  # shown as an example, not used
-    assert pictures(cells) == 4  # frames, masks, cameras, splat
+    assert pictures(cells) == 5  # frames, masks, cameras, splat, held-out photos
     shown = [output.data.get("text/html", "") for cell in cells for output in cell.outputs if "data" in output]
     assert any("scene.spz" in html for html in shown) and any("<iframe srcdoc" in html for html in shown)
 
@@ -93,7 +92,6 @@ def test_reconstruct_does_a_whole_job(sample_video: Sample, tmp_path: Path) -> N
     assert pictures(cells) == 3
     printed = "".join(output.get("text", "") for cell in cells for output in cell.outputs)
     assert '"max_gaussians": 6000' in printed and f"report: {Path('here/report.html')}" in printed
-    assert "application/vnd.jupyter.widget-view+json" not in json.dumps(cells)  # blank in a file
 
 
 def printed_by(cells: list[Any]) -> str:
@@ -122,7 +120,7 @@ def test_frames_shows_what_is_kept_and_what_falls_apart(tmp_path: Path) -> None:
 def test_masks_are_near_the_truth_and_help(tmp_path: Path) -> None:
     cells = run("02_masks.ipynb", {"fast": True}, tmp_path)
     printed = printed_by(cells)
-    assert pictures(cells) == 7
+    assert pictures(cells) == 8
     mean, worst = numbers_after("intersection over union:", printed)
     assert mean > 0.97 and worst > 0.9
     assert "--- u2net" in printed and "--- sam2" in printed  # no weights here: what is missing is told
@@ -154,8 +152,7 @@ def test_cameras_are_right_and_wrong_poses_are_named(tmp_path: Path) -> None:
 def test_training_is_watched_and_one_thing_at_a_time_is_changed(tmp_path: Path) -> None:
     cells = run("04_train.ipynb", {"fast": True}, tmp_path)
     printed = printed_by(cells)
-    assert pictures(cells) == 8
-    assert "application/vnd.jupyter.widget-view+json" not in json.dumps(cells)  # blank in a file
+    assert pictures(cells) == 9
     names = ("as above", "fewer-steps", "fewer-gaussians", "smaller-pictures", "no-colour-change")
     psnr_db = {name: numbers_after(name, printed)[-2:] for name in names}  # at its own size, at the full size
     assert psnr_db["as above"][0] > 23.5

@@ -299,3 +299,28 @@ def test_export_delivers_a_workspace_in_other_formats(tmp_path: Path, sample_pho
     assert splat("export", tmp_path / "ws", "--formats", "obj").exit_code == 2
     missing = splat("export", tmp_path / "ws", "--run", "other")
     assert missing.exit_code == 1 and "no finished training 'other'" in missing.stderr
+
+
+def test_a_job_is_submitted_here_followed_and_fetched(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """``splat submit`` and ``splat jobs``, with the real entry point failing on what is no video."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    (tmp_path / "broken.mp4").write_bytes(b"no video at all" * 100)
+    submitted = splat("submit", "broken.mp4", "--on", "here", "--name", "try", "--follow")
+    assert submitted.exit_code == 1 and "job: try" in submitted.output and "broken.mp4" in submitted.output
+    listed = splat("jobs", "list", "--on", "here")
+    assert listed.exit_code == 0 and listed.output.startswith("try  failed")
+    status = splat("jobs", "status", "try", "--on", "here")
+    assert "[capture_unreadable]" in status.output
+    assert "job=failed" in splat("jobs", "logs", "try", "--on", "here").output
+    assert splat("jobs", "stop", "try", "--on", "here").exit_code == 0
+    fetched = splat("jobs", "fetch", "try", "--on", "here", "--out", "out")
+    assert fetched.exit_code == 1 and "no results" in fetched.output
+    assert splat("jobs", "status", "other", "--on", "here").exit_code == 1
+
+
+def test_options_of_another_place_are_refused() -> None:
+    refused = splat("submit", "x.mov", "--on", "here", "--instance", "ml.g6.xlarge")
+    assert refused.exit_code == 2 and "instance is for --on sagemaker" in refused.output
+    assert splat("submit", "x.mov", "--on", "moon").exit_code == 2
+    assert splat("submit", "--on", "here").exit_code == 2

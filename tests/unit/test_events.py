@@ -5,12 +5,19 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from splatlib.artifacts import Splat
+from splatlib.container.follow import followed
+from splatlib.errors import TrainingError
 from splatlib.events import Control, FileFollower, StreamFollower, TrainingProgress, append_event, read_progress
 from splatlib.files import write_atomically
+from splatlib.launch.contract import event_of
+from splatlib.train import follow_training
+from splatlib.workspace import Workspace
 
 BEGUN = {"step": 0, "event": "begun", "steps": 100, "device": "cpu", "attempt": "a1"}
 LINES: list[dict[str, Any]] = [
@@ -112,6 +119,27 @@ def test_a_stream_from_elsewhere_is_followed_without_waiting_for_it() -> None:
     while follower.poll().psnr_db is None and time.monotonic() < end_s:
         time.sleep(0.01)
     assert follower.poll() == progress_of(LINES)
+
+
+def test_a_job_elsewhere_is_followed_through_its_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the container prints and the launchers read is enough for the live view."""
+    ws = Workspace(tmp_path)
+    with followed(ws, "main"):
+        (folder := ws.directory(Splat)).mkdir(parents=True)
+        (folder / "started.json").write_text("{}")
+        (folder / "metrics.jsonl").write_text(text([*LINES, {"step": 100, "event": "finished"}]))
+    log = capsys.readouterr().out.splitlines()
+    job = SimpleNamespace(events=lambda follow: (event for line in log if (event := event_of(line)) is not None))
+    training = follow_training(job)
+    end_s = time.monotonic() + 20
+    while not training.ended and time.monotonic() < end_s:
+        time.sleep(0.01)
+    progress = training.progress
+    assert (progress.state, progress.step, progress.steps) == ("finished", 100, 100)
+    assert (progress.loss, progress.psnr_db, progress.num_gaussians) == (0.25, 21.5, 20)
+    assert not training.can_be_steered
+    with pytest.raises(TrainingError, match="can only be watched"):
+        training.pause()
 
 
 def test_requests_reach_the_attempt_that_they_are_addressed_to(tmp_path: Path) -> None:

@@ -41,7 +41,9 @@ def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
         raise RecordHasEnded(f"the record {event['id']} is {state}, and the workflow still runs")
     if not here.image_uri or here.image_uri == "none":
         raise NoImage(
-            "this stack has no image yet", why="its build has not finished, or failed", hint="see CodeBuild; make image"
+            "this stack has no image yet",
+            why="its build has not finished, or failed",
+            hint="see CodeBuild; make cloud-image",
         )
     job = Job.from_json(record["job"])
     capture_bytes = sum(_bytes_at(source, here) for source in job.sources)

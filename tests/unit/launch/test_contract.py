@@ -42,6 +42,8 @@ def test_an_event_comes_back_as_it_was_told() -> None:
     assert event_of(line) == {"stage": "train", "step": 1200, "loss": 0.0312, "num_gaussians": 24000}
     assert event_of("2026-11-27 12:00 " + line) == event_of(line)
     assert event_of("training: step=3 of many") is None
+    told = {"stage": "train", "step": 5, "event": "failed", "message": "the loss = nan; 100 % of it\nis gone"}
+    assert event_of(event_line(**told)) == told
 
 
 def test_sagemaker_reads_the_same_numbers_out_of_a_line() -> None:

@@ -32,13 +32,14 @@ export async function splat(shell: Shell): Promise<void> {
   const overlay = new LineLayer(true);
   const controls = new Controls(view.viewport, info.target, info.up);
   view.viewport.element.setAttribute("aria-label", `${info.title}: drag to turn, arrow keys turn, plus and minus zoom`);
-  addTools(shell, view, controls, overlay, info);
+  const crop = addTools(shell, view, controls, overlay, info);
   if (info.packed.count === 0) {
     view.viewport.element.replaceChildren(make("div", "chip nw", "This splat holds no Gaussians: there is nothing to draw."));
     return;
   }
   await view.load(bytes);
   view.viewport.addLayer(overlay);
+  crop.start();
   // Python shows other Gaussians in the same view, a training's newest for instance
   shell.listen("change:blobs", shell.guarded(async () => {
     const now = infoOf<SplatInfo>(shell.model);
@@ -53,7 +54,7 @@ function facts(info: SplatInfo): string {
   return `${shown}${count(info.total)} Gaussians · SH degree ${info.packed.sh_degree}`;
 }
 
-function addTools(shell: Shell, view: SplatView, controls: Controls, overlay: LineLayer, info: SplatInfo): void {
+function addTools(shell: Shell, view: SplatView, controls: Controls, overlay: LineLayer, info: SplatInfo): CropTool {
   const { viewport } = view;
   const crop = new CropTool(shell, view, info);
   const measure = new MeasureTool(shell, view, info);
@@ -113,6 +114,7 @@ function addTools(shell: Shell, view: SplatView, controls: Controls, overlay: Li
     const at = await view.pointAt(event.clientX - rect.left, event.clientY - rect.top);
     if (at) controls.aim(at);
   }));
+  return crop;
 }
 
 function hint(): HTMLElement {

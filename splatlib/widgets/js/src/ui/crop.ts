@@ -26,6 +26,8 @@ export class CropTool {
   private value: CropValue;
   private sliders: HTMLInputElement[] = [];
   private isShown = false;
+  /** Whether Gaussians are left out at all. */
+  private isSet: boolean;
 
   constructor(
     private readonly shell: Shell,
@@ -37,35 +39,37 @@ export class CropTool {
     this.panel.hidden = true;
     this.build();
     shell.bottom.before(this.panel);
-    const follow = () => {
-      if (this.isShown) this.placeHandles();
-      if (view.viewport.element.isConnected) requestAnimationFrame(follow);
-    };
-    this.follow = follow;
-    if (known?.size) {
-      // values that were set before, or by Python, hold from the start
-      queueMicrotask(() => this.apply());
-    }
+    this.isSet = Boolean(known?.size);
     shell.listen("change:crop", () => this.onModel());
   }
-
-  private readonly follow: () => void;
 
   show(isOn: boolean): void {
     if (this.isShown === isOn) return;
     this.isShown = isOn;
     this.panel.hidden = !isOn;
     for (const handle of this.handles) handle.hidden = !isOn;
-    if (isOn) requestAnimationFrame(this.follow);
+    if (isOn) this.follow();
+    if (isOn) this.isSet = true;
     this.apply();
     if (isOn) this.send();
+  }
+
+  /** The splat is loaded: what was set before, or by Python, holds from the start. */
+  start(): void {
+    if (this.isSet) this.apply();
   }
 
   /** Python set other values. */
   private onModel(): void {
     const value = this.shell.model.get("crop") as Partial<CropValue> | undefined;
     if (JSON.stringify(value) === JSON.stringify(this.value)) return;
-    if (value?.size) this.value = structuredClone(value as CropValue);
+    if (value?.size) {
+      this.value = structuredClone(value as CropValue);
+      this.isSet = true;
+    } else {
+      this.value = structuredClone(this.info.box);
+      this.isSet = false;
+    }
     this.fillSliders();
     this.apply();
   }
@@ -90,10 +94,8 @@ export class CropTool {
       this.changed();
     };
     const off = () => {
-      this.show(false);
-      this.view.layer!.crop = undefined;
       tell(this.shell.model, "crop", {});
-      this.onLines();
+      this.onModel();
     };
     const actions = make("div", "", button("The whole box", whole, "undo", "Whole"), button("No crop", off, "clear", "No crop"));
     this.panel.append(make("div", "", actions, this.told));
@@ -126,6 +128,7 @@ export class CropTool {
   }
 
   private changed(): void {
+    this.isSet = true;
     this.apply();
     this.send();
   }
@@ -138,10 +141,11 @@ export class CropTool {
     const { center, size, rotation } = this.value;
     this.told.replaceChildren(
       `keeps ${size.map(short).join(" × ")} ${this.info.units}`,
-      this.shell.model.isSaved ? make("code", "", JSON.stringify(this.value)) : "",
+      this.shell.model.isSaved ? make("code", "", JSON.stringify(this.value, (_, v) => (typeof v === "number" ? Number(v.toPrecision(6)) : v))) : "",
     );
-    if (this.view.layer && (this.isShown || this.view.layer.crop)) {
-      this.view.layer.crop = { center, half: scaled(size, 0.5), rotation };
+    if (this.view.layer) {
+      const crop = { center, half: scaled(size, 0.5), rotation };
+      this.view.layer.crop = this.isSet ? crop : undefined;
       this.view.layer.dimmed = this.isShown;
     }
     this.lines = this.isShown ? edges(this.value) : [];
@@ -181,6 +185,13 @@ export class CropTool {
   private faceCenter(k: number, end: number): Vec3 {
     const by = (end ? 0.5 : -0.5) * this.value.size[k];
     return add(this.value.center, scaled(row(this.value.rotation as Mat3, k), by));
+  }
+
+  /** While the box is shown, the handles stay on its faces. */
+  private follow(): void {
+    if (!this.isShown || !this.view.viewport.element.isConnected) return;
+    this.placeHandles();
+    requestAnimationFrame(() => this.follow());
   }
 
   private placeHandles(): void {
