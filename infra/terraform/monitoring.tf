@@ -1,24 +1,24 @@
 locals {
   alarms = merge(
     { for name, queue in aws_sqs_queue.dead : "dead-${name}" => {
-      namespace = "AWS/SQS", metric = "ApproximateNumberOfMessagesVisible", statistic = "Maximum", threshold = 1,
+      namespace  = "AWS/SQS", metric = "ApproximateNumberOfMessagesVisible", statistic = "Maximum", threshold = 1,
       dimensions = { QueueName = queue.name }, words = "Something could not be handled and waits in ${queue.name}"
     } },
     { for name, function in aws_lambda_function.of : "errors-${name}" => {
-      namespace = "AWS/Lambda", metric = "Errors", statistic = "Sum", threshold = 3,
+      namespace  = "AWS/Lambda", metric = "Errors", statistic = "Sum", threshold = 3,
       dimensions = { FunctionName = function.function_name }, words = "${name} raises errors"
     } },
     { for name, function in aws_lambda_function.of : "throttles-${name}" => {
-      namespace = "AWS/Lambda", metric = "Throttles", statistic = "Sum", threshold = 3,
+      namespace  = "AWS/Lambda", metric = "Throttles", statistic = "Sum", threshold = 3,
       dimensions = { FunctionName = function.function_name }, words = "${name} is throttled"
     } },
     {
       "intake-waits" = {
-        namespace = "AWS/SQS", metric = "ApproximateAgeOfOldestMessage", statistic = "Maximum", threshold = 900,
+        namespace  = "AWS/SQS", metric = "ApproximateAgeOfOldestMessage", statistic = "Maximum", threshold = 900,
         dimensions = { QueueName = aws_sqs_queue.intake.name }, words = "Submissions wait longer than a quarter of an hour to be recorded"
       }
       "executions-timed-out" = {
-        namespace = "AWS/States", metric = "ExecutionsTimedOut", statistic = "Sum", threshold = 1,
+        namespace  = "AWS/States", metric = "ExecutionsTimedOut", statistic = "Sum", threshold = 1,
         dimensions = { StateMachineArn = aws_sfn_state_machine.stack.arn }, words = "An execution took longer than fourteen days"
       }
     }
