@@ -60,7 +60,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     (folder / "main.tf").write_text(
         'provider "aws" {\n  skip_credentials_validation = true\n  skip_requesting_account_id = false\n'
         "  skip_metadata_api_check = true\n  s3_use_path_style = true\n  max_retries = 1\n}\n"
-        f'module "splatlib" {{\n  source = "{os.path.relpath(MODULE, folder)}"\n  bundle = "{bundle}"\n  email = "me@example.com"\n'
+        f'module "splatlib" {{\n  source = "{os.path.relpath(MODULE, folder)}"\n  bundle = "{bundle}"\n'
+        '  email = "me@example.com"\n'
         f'  lambda_python = "{version}"\n  lambda_architecture = "x86_64"\n}}\n'
     )
     with local_stack(ServerSettings(training=PLANS)) as deployed:
