@@ -3,8 +3,8 @@
     python -m infra.weights FOLDER s3://BUCKET/models/
 
 The folder holds a SHA256SUMS (``sha256sum * > SHA256SUMS``, best from whoever published the weights). A file that it
-does not name, or that is another one, is refused before anything is sent. SHA256SUMS goes last: its presence means complete. No
-lifecycle rule of the stack touches models/.
+does not name, or that is another one, is refused before anything is sent. SHA256SUMS goes last: its presence means
+complete. No lifecycle rule of the stack touches models/.
 """
 
 from __future__ import annotations

@@ -38,6 +38,7 @@ class LocalStack:
     endpoint: str
     log: Path
     context: dict[str, str] = field(default_factory=dict)
+    clients: dict[str, Any] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -58,13 +59,15 @@ class LocalStack:
         }
 
     def client(self, service: str) -> Any:
-        return boto3.client(
-            service,
-            endpoint_url=self.endpoint,
-            region_name=REGION,
-            aws_access_key_id="somebody",
-            aws_secret_access_key="of-tests",
-        )
+        if service not in self.clients:
+            self.clients[service] = boto3.client(
+                service,
+                endpoint_url=self.endpoint,
+                region_name=REGION,
+                aws_access_key_id="somebody",
+                aws_secret_access_key="of-tests",
+            )
+        return self.clients[service]
 
     @property
     def bucket(self) -> str:
