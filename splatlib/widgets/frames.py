@@ -14,7 +14,8 @@ from splatlib.widgets.runtime import View, traitlets
 from splatlib.widgets.stills import contact_sheet, kept_and_dropped
 
 _MOST_FRAMES = 600
-_THUMBNAIL_PX = 176
+# Long side of the pictures in the notebook, for up to so many frames: together a few MB at most.
+_THUMBNAIL_PX = ((40, 480), (120, 320), (_MOST_FRAMES, 176))
 _LARGE_PX = 1280
 
 
@@ -37,7 +38,8 @@ def view_frames(frames: FrameSet, *, most: int = _MOST_FRAMES, height_px: int = 
         MissingDependencyError: anywidget is not installed.
     """
     shown = [frames.frames[i] for i in evenly(len(frames), most)]
-    pictures = [jpeg_bytes(thumbnail(frames.image_path(frame), _THUMBNAIL_PX), 72) for frame in shown]
+    size_px = next((size for count, size in _THUMBNAIL_PX if len(shown) <= count), 176)
+    pictures = [jpeg_bytes(thumbnail(frames.image_path(frame), size_px), 72) for frame in shown]
     notes = [*frames.warnings]
     if len(shown) < len(frames):
         notes.append(f"Showing {len(shown)} of {len(frames)} frames, evenly spread.")

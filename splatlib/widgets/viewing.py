@@ -67,14 +67,14 @@ def start_outside_scene(scene: SparseScene) -> Start:
     inside, up = start_in_scene(scene), up_of(scene)
     centers = np.array([v.center for v in scene.views])
     points = scene.points_xyz.astype(np.float64)
-    near = points[np.linalg.norm(points - inside.target, axis=1) < 3 * inside.radius] if len(points) else points
+    near = points[np.linalg.norm(points - inside.target, axis=1) < 1.5 * inside.radius] if len(points) else points
     shown = np.concatenate([centers, near]) if len(near) else centers
     low, high = np.percentile(shown, (2, 98), axis=0)
     middle, radius = (low + high) / 2, max(float(np.linalg.norm(high - low)) / 2, 1e-3)
     forward = inside.cam_from_world[2, :3]
     level = forward - (forward @ up) * up
     level = level / np.linalg.norm(level) if np.linalg.norm(level) > 1e-6 else np.eye(3)[np.argmin(np.abs(up))]
-    eye = middle + 1.9 * radius * (-0.8 * level + 0.6 * up)
+    eye = middle + 2.1 * radius * (-0.8 * level + 0.6 * up)
     return Start(looking(eye, middle, up), middle, up, radius, _HALF_ANGLE_TAN)
 
 

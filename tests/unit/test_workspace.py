@@ -452,3 +452,59 @@ def test_a_read_only_disk(tiny_disk: Path) -> None:
     with pytest.raises(WorkspaceNotWritableError), frames_stage(ws, max_frames=5).work():
         pass
     assert Workspace.open(ws.root).frames is not None
+
+
+# Results that somebody stopped early
+
+
+def train_stage(ws: Workspace, **settings: object) -> Stage[Splat]:
+    return ws.stage(Splat, TrainConfig.from_dict(settings), {"cameras": "digest-of-cameras"})
+
+
+def stopped(ws: Workspace) -> Splat:
+    with (stage := train_stage(ws)).work(keep_partial=True) as directory:
+        (directory / "checkpoint").write_text("of step 700")
+        return stage.finish(fake_splat(directory), stopped_at="step 700 of 1,200")
+
+
+def test_a_stopped_result_is_reused_and_says_so(ws: Workspace, caplog: pytest.LogCaptureFixture) -> None:
+    kept = stopped(ws)
+    caplog.set_level(logging.INFO)
+    reused = train_stage(ws).reuse()
+    assert reused is not None and reused.digest == kept.digest
+    assert "train: unchanged, reused as it was stopped, step 700 of 1,200" in caplog.text
+    assert train_stage(ws, steps=5).reuse() is None
+
+
+def test_a_stopped_result_can_be_gone_on_with_and_is_another_one_then(ws: Workspace) -> None:
+    before = stopped(ws)
+    (stage := train_stage(ws)).reopen()
+    with stage.work(keep_partial=True) as directory:
+        assert stage.resuming and (directory / "checkpoint").read_text() == "of step 700"
+        assert ws.splat() is None and ws.is_started(Splat)
+        whole = stage.finish(fake_splat(directory))
+    assert whole.digest != before.digest  # so what was made from it is made again
+    assert whole.seconds >= before.seconds
+    again = train_stage(ws).reuse()
+    assert again is not None and again.digest == whole.digest
+
+
+def test_reopening_what_was_not_stopped_begins_anew(ws: Workspace) -> None:
+    with (stage := train_stage(ws)).work() as directory:
+        stage.finish(fake_splat(directory))
+    (stage := train_stage(ws)).reopen()
+    with stage.work(keep_partial=True):
+        assert not stage.resuming
+
+
+def test_seconds_that_were_no_work_are_left_out(ws: Workspace) -> None:
+    with (stage := train_stage(ws)).work() as directory:
+        stage.leave_out(-100)
+        assert 100 <= stage.finish(fake_splat(directory)).seconds < 160
+
+
+def test_whether_somebody_works_in_it(ws: Workspace) -> None:
+    assert not ws.in_use()
+    with train_stage(ws).work():
+        assert ws.in_use()
+    assert not ws.in_use()

@@ -147,7 +147,9 @@ export class Viewport {
     acquired(this);
     for (const layer of this.layers) layer.prepare(gl);
     canvas.style.visibility = "hidden";
-    this.element.append(canvas);
+    // below the chips and handles that lie over the picture
+    if (this.still) this.still.after(canvas);
+    else this.element.prepend(canvas);
     this.changed();
     if (this.options.isReady?.() ?? true) this.requestDraw();
   }

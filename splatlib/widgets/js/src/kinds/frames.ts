@@ -121,7 +121,8 @@ class OneFrame {
     this.picture.alt = `Frame ${frame.name}`;
     const sharpness = frame.sharpness === null ? "" : ` · sharpness ${short(frame.sharpness)}`;
     const flags = frame.flags.length ? ` · ${frame.flags.join(", ")}` : "";
-    this.caption.textContent = `${index + 1} of ${this.info.frames.length} · ${frame.name} · ${frame.where}${sharpness}${flags}`;
+    const where = frame.where === frame.name ? "" : ` · ${frame.where}`;
+    this.caption.textContent = `${index + 1} of ${this.info.frames.length} · ${frame.name}${where}${sharpness}${flags}`;
     this.onShow(index);
     if (!this.kernel.isGone) this.sharpen(index).catch((error: unknown) => this.coarse(index, error));
   }

@@ -39,23 +39,16 @@ export class CropTool {
     this.panel.hidden = true;
     this.build();
     shell.bottom.before(this.panel);
-    const follow = () => {
-      if (this.isShown) this.placeHandles();
-      if (view.viewport.element.isConnected) requestAnimationFrame(follow);
-    };
-    this.follow = follow;
     this.isSet = Boolean(known?.size);
     shell.listen("change:crop", () => this.onModel());
   }
-
-  private readonly follow: () => void;
 
   show(isOn: boolean): void {
     if (this.isShown === isOn) return;
     this.isShown = isOn;
     this.panel.hidden = !isOn;
     for (const handle of this.handles) handle.hidden = !isOn;
-    if (isOn) requestAnimationFrame(this.follow);
+    if (isOn) this.follow();
     if (isOn) this.isSet = true;
     this.apply();
     if (isOn) this.send();
@@ -148,7 +141,7 @@ export class CropTool {
     const { center, size, rotation } = this.value;
     this.told.replaceChildren(
       `keeps ${size.map(short).join(" × ")} ${this.info.units}`,
-      this.shell.model.isSaved ? make("code", "", JSON.stringify(this.value)) : "",
+      this.shell.model.isSaved ? make("code", "", JSON.stringify(this.value, (_, v) => (typeof v === "number" ? Number(v.toPrecision(6)) : v))) : "",
     );
     if (this.view.layer) {
       const crop = { center, half: scaled(size, 0.5), rotation };
@@ -192,6 +185,13 @@ export class CropTool {
   private faceCenter(k: number, end: number): Vec3 {
     const by = (end ? 0.5 : -0.5) * this.value.size[k];
     return add(this.value.center, scaled(row(this.value.rotation as Mat3, k), by));
+  }
+
+  /** While the box is shown, the handles stay on its faces. */
+  private follow(): void {
+    if (!this.isShown || !this.view.viewport.element.isConnected) return;
+    this.placeHandles();
+    requestAnimationFrame(() => this.follow());
   }
 
   private placeHandles(): void {

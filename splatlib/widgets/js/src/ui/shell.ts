@@ -19,7 +19,11 @@ export class Shell {
     const root = el.shadowRoot ?? el.attachShadow({ mode: "open" });
     root.replaceChildren(make("style", "", style));
     this.frame = make("div", "splatlib", this.top, this.stage, this.bottom, this.notes);
-    this.frame.style.colorScheme = isDark(el) ? "dark" : "light";
+    const follow = () => (this.frame.style.colorScheme = isDark(el) ? "dark" : "light");
+    const theme = new MutationObserver(follow);
+    theme.observe(el.ownerDocument.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "class"] });
+    this.onDispose(() => theme.disconnect());
+    follow();
     root.append(this.frame);
     this.told.hidden = true;
     this.notes.append(this.told);
