@@ -68,7 +68,7 @@ def test_a_mesh_lies_on_the_true_surfaces(
     in_front = ahead < 0.3  # the others are hidden from this view by what lies in front
     assert in_front.sum() > 2000 and np.median(ahead[in_front]) < 0.04
     nearest = KDTree(splat.means).query(mesh.vertices * FLIP)[0]
-    assert np.percentile(nearest, 95) < 0.06 and np.percentile(nearest, 99) < 0.12  # nothing hangs in the air
+    assert np.percentile(nearest, 95) < 0.1 and nearest.max() < 0.25  # nothing hangs in the air
     linear = np.asarray(mesh.visual.vertex_attributes["color"])[:, :3][seen][in_front] / 255  # pyright: ignore
     shown = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     true_colors = picture[rows[seen].astype(int), columns[seen].astype(int)][in_front] / 255
