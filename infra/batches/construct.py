@@ -37,7 +37,7 @@ class Batches(Construct):
                 "mail_topic_arn": mail.topic_arn,
             },
             logging_configuration=sfn.CfnStateMachine.LoggingConfigurationProperty(
-                level="ERROR",
+                level="ALL",
                 include_execution_data=False,
                 destinations=[sfn.CfnStateMachine.LogDestinationProperty(cloud_watch_logs_log_group=destination)],
             ),

@@ -162,7 +162,7 @@ resource "aws_sfn_state_machine" "batch" {
     mail_topic_arn = aws_sns_topic.mail.arn
   })
   logging_configuration {
-    level                  = "ERROR"
+    level                  = "ALL"
     include_execution_data = false
     log_destination        = "${aws_cloudwatch_log_group.of["batch"].arn}:*"
   }
