@@ -52,12 +52,8 @@ def running_lab(root: Path) -> Iterator[Lab]:
     options = ["--no-browser", "--ip=127.0.0.1", f"--port={port}", "--IdentityProvider.token=", "--allow-root"]
     options += ["--expose-app-in-browser", f"--ServerApp.root_dir={folder}", "--ServerApp.port_retries=0"]
     with (root / "lab.log").open("w") as log:
-        server = subprocess.Popen(
-            [os.environ.get("SPLATLIB_LAB_PYTHON", sys.executable), "-m", "jupyter", "lab", *options],
-            env=environment,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
+        command = [python, "-m", "jupyter", "lab", *options]
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
     try:
         _wait_for(f"http://127.0.0.1:{port}/api", server, root / "lab.log")
         yield Lab(f"http://127.0.0.1:{port}", folder)

@@ -124,6 +124,7 @@ def test_a_distance_gives_the_scale(lab: Lab, page: Watched) -> None:
     length = page.page.get_by_role("spinbutton", name="True length")
     length.fill("5")
     length.press("Enter")
+    page.page.wait_for_timeout(700)
     measured, scale = json.loads(lab.run(page, "import json; print(json.dumps([view.measured, view.metres_per_unit]))"))
     assert measured["distance"] == pytest.approx(2, abs=0.12)
     assert scale == pytest.approx(5 / measured["distance"])
