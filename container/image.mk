@@ -9,7 +9,7 @@ LOCAL_BASE ?= localhost/splatlib-base:bookworm
 LOCAL_IMAGE ?= localhost/splatlib:$(VERSION)-cpu
 # Where the kernel gives no namespaces and overlays: buildah inside a container, as in CI.
 BUILDAH ?= buildah --storage-driver vfs
-LOCAL_ARGS ?= --isolation chroot --network host
+LOCAL_ARGS ?= --isolation chroot --network host --format docker
 
 .PHONY: image image-local base-local
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from splatlib.launch import submit as submit
     from splatlib.masks import mask_frames as mask_frames
     from splatlib.pipeline import reconstruct as reconstruct
+    from splatlib.report import compare_runs as compare_runs
     from splatlib.report import write_check_report as write_check_report
     from splatlib.report import write_report as write_report
     from splatlib.samples import make_sample as make_sample
@@ -70,7 +71,7 @@ _HOME = {
     "splatlib.launch": ("LocalProcess", "Production", "SageMaker", "submit"),
     "splatlib.masks": ("mask_frames",),
     "splatlib.pipeline": ("reconstruct",),
-    "splatlib.report": ("write_check_report", "write_report"),
+    "splatlib.report": ("compare_runs", "write_check_report", "write_report"),
     "splatlib.samples": ("make_sample",),
     "splatlib.train": ("follow_training", "start_training", "train_splat"),
     "splatlib.widgets.compare": ("compare_held_out", "compare_pictures", "compare_splats"),

@@ -8,6 +8,9 @@ from pathlib import Path
 from splatlib.artifacts import CaptureCheck
 from splatlib.files import os_errors_translated, write_atomically
 from splatlib.progress import logger
+from splatlib.report.comparison import Comparison as Comparison
+from splatlib.report.comparison import compare_runs as compare_runs
+from splatlib.report.comparison import write_comparison as write_comparison
 from splatlib.report.numbers import Run, report_document
 from splatlib.workspace import Workspace
 

@@ -181,6 +181,10 @@ class BackgroundTraining(FollowedTraining):
                 if end_s is not None and time.monotonic() > end_s:
                     raise TimeoutError(f"training {self._run!r} is at step {progress.step} of {progress.steps}")
                 yield
+            if shown is not None:
+                shown.update(self.progress.step - shown.n)
+                shown.total = shown.n if self.progress.stopped else shown.total  # a stop is no failure
+                shown.refresh()
         for refresh in self._views:
             refresh()
 

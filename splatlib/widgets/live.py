@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # Drawing the curves takes a tenth of a second of a core that the training wants.
 LOOK_EVERY_S, CURVES_EVERY_LOOKS = 0.5, 4
 _PREVIEW_PX = 480
+_WRAPPED = "margin:0; white-space:pre-wrap; word-break:normal"  # JupyterLab breaks words
 
 
 class Training(Protocol):
@@ -142,7 +143,7 @@ class _Live:
         """Bring everything up to date."""
         with self._lock:
             progress = self._training.progress
-            self._words.value = f"<pre style='margin:0'>{escape(describe_progress(progress))}</pre>"
+            self._words.value = f"<pre style='{_WRAPPED}'>{escape(describe_progress(progress))}</pre>"
             self._bar.max, self._bar.value = max(1, progress.steps), progress.step
             steerable = self._training.can_be_steered
             self._pause.disabled = self._stop.disabled = not steerable
@@ -202,6 +203,6 @@ class _Live:
                 ask()
                 self._trouble.value = ""
             except SplatlibError as error:
-                self._trouble.value = f"<pre>{escape(str(error))}</pre>"
+                self._trouble.value = f"<pre style='{_WRAPPED}'>{escape(str(error))}</pre>"
 
         return clicked

@@ -195,3 +195,23 @@ def test_reconstruct_refuses_what_it_does_not_know(parameters: dict[str, str], m
         run("reconstruct.ipynb", parameters, tmp_path)
     assert caught.value.ename == "ConfigError" and message in caught.value.evalue
     assert [path.name for path in tmp_path.iterdir()] == ["reconstruct.ipynb"]  # no workspace was made
+
+
+@pytest.mark.slow
+def test_sagemaker_runs_against_a_local_aws(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Notebook, Estimator, local AWS, the container's entry point, exports back, viewer."""
+    from tests.local_aws import BUCKET, local_aws
+
+    with local_aws() as aws:
+        for name, value in aws.environment.items():
+            monkeypatch.setenv(name, value)
+        aws.container_environment = {"PYTHONPATH": str(FOLDER.parent), "HOME": str(tmp_path)}
+        overrides = {"train.device": "cpu", **SMALL}
+        cells = run("06_sagemaker.ipynb", {"bucket": BUCKET, "preset": "preview", "overrides": overrides}, tmp_path)
+        (sent,) = aws.requests
+    assert sent["EnableManagedSpotTraining"] and sent["ResourceConfig"]["InstanceType"] == "ml.g6.xlarge"
+    ws = Workspace.open(tmp_path / "runs" / "sagemaker")
+    report = json.loads(ws.report_json_path.read_text())
+    assert report["train"]["psnr_db"] > 21 and report["cost_usd"] > 0
+    assert ws.exports is not None and ws.scene is not None
+    assert pictures(cells) >= 2

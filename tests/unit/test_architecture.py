@@ -60,6 +60,7 @@ MAY_SEE: dict[str, set[str]] = {
     "render": CORE,
     "matching": CORE,
     **{stage: CORE | {"render", "matching"} for stage in STAGES},
+    "export": CORE | {"render", "matching", "widgets"},  # a file that holds the viewer
     "samples": CORE | {"render"},
     "widgets": CORE | {"render"},
     "interactive": CORE | {"masks", "widgets"},
@@ -70,7 +71,7 @@ MAY_SEE: dict[str, set[str]] = {
     "pipeline": CORE | STAGES | {"render", "report", "widgets"},
     "notebooks": CORE | {"parameters", "widgets"},
     "studio": CORE | {"render"},
-    "commands": CORE | {"export", "launch", "notebooks", "train", "widgets", "studio"},
+    "commands": CORE | {"report", "export", "launch", "notebooks", "train", "widgets", "studio"},
     "cli": CORE | {"samples", "parameters", "pipeline", "report", "widgets", "launch", "commands"},
     "__main__": {"cli"},
     "__init__": CORE | STAGES | {"samples", "report", "pipeline", "launch", "widgets", "interactive"},

@@ -15,7 +15,7 @@ from splatlib.errors import ConfigError, JobNotFoundError, LaunchError
 from splatlib.launch.aws.account import bucket_of, refuse_missing_image, role_arn
 from splatlib.launch.aws.handle import SageMakerJob
 from splatlib.launch.aws.request import Places, estimator_for, training_job
-from splatlib.launch.aws.session import aws_errors_translated, sagemaker_session
+from splatlib.launch.aws.session import aws_errors_translated, logging_left_alone, sagemaker_session
 from splatlib.launch.aws.settings import SageMakerSettings
 from splatlib.launch.baggage import Baggage, job_name, pack
 from splatlib.launch.estimate import Estimate, estimate, frames_of, refuse_beyond
@@ -148,7 +148,10 @@ class SageMaker(SageMakerSettings):
             s3.put_text(f"{places.job}/{file_name}", text, self.kms_key)
 
     def _ask(self, document: dict[str, Any]) -> None:
-        with aws_errors_translated("starting a training job", needs="sagemaker:CreateTrainingJob"):
+        with (
+            logging_left_alone(),
+            aws_errors_translated("starting a training job", needs="sagemaker:CreateTrainingJob"),
+        ):
             estimator, inputs = estimator_for(document, self._session)
             estimator.fit(inputs, wait=False, job_name=document["TrainingJobName"])
 

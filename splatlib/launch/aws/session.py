@@ -64,6 +64,18 @@ def sagemaker_session(region: str | None) -> Any:
 
 
 @contextlib.contextmanager
+def logging_left_alone() -> Iterator[None]:
+    """Around the SDK's imports: some of its modules send everything that any library logs to the screen."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    try:
+        yield
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+
+
+@contextlib.contextmanager
 def aws_errors_translated(asked: str, needs: str = "") -> Iterator[None]:
     """What boto3 raises, as LaunchErrors.
 

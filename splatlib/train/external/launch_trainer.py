@@ -7,6 +7,7 @@ begin without a network, where the trainers would download the network of a metr
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import runpy
@@ -27,8 +28,10 @@ def tell(step: int, **figures: Any) -> None:
 def end_with_parent() -> None:
     """Standard input stays open for as long as the parent lives."""
 
+    descriptor = sys.stdin.fileno()
+
     def watch() -> None:
-        while sys.stdin.buffer.read(1):
+        while os.read(descriptor, 1):  # not through sys.stdin, whose lock would block the interpreter's end
             pass
         os.kill(os.getpid(), signal.SIGINT)
 
@@ -62,9 +65,9 @@ def without_downloads() -> None:
 
 def nerfstudio(script: str, arguments: list[str]) -> None:
     """One of nerfstudio's commands: train, render or export."""
-    import importlib
-
     without_downloads()
+    # Before its writer, which would import itself in a circle.
+    module = importlib.import_module(f"nerfstudio.scripts.{'exporter' if script == 'export' else script}")
     from nerfstudio.utils import writer  # pyright: ignore[reportMissingImports]
 
     put_scalar, put_dict = writer.put_scalar, writer.put_dict
@@ -85,7 +88,7 @@ def nerfstudio(script: str, arguments: list[str]) -> None:
 
     writer.put_scalar, writer.put_dict = telling_scalar, telling_dict
     sys.argv = [f"ns-{script}", *arguments]
-    importlib.import_module(f"nerfstudio.scripts.{'exporter' if script == 'export' else script}").entrypoint()
+    module.entrypoint()
 
 
 def splatfacto_w_export(arguments: list[str]) -> None:
@@ -119,7 +122,7 @@ def threedgrut_train(arguments: list[str]) -> None:
             tell(step, loss=float(metrics["loss"]), **newest)
         log_progress(task_name, advance, **metrics)
 
-    SummaryWriter.add_scalar, logger.log_progress = noting_scalar, telling_progress
+    SummaryWriter.add_scalar, logger.log_progress = noting_scalar, telling_progress  # pyright: ignore
     script = Path(checkout) / "train.py"
     sys.argv = [str(script), *rest]
     runpy.run_path(str(script), run_name="__main__")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -275,6 +276,13 @@ def test_the_default_bucket_is_made_and_the_instance_recommended(aws: LocalAws, 
     (sent,) = aws.requests
     assert sent["CheckpointConfig"]["S3Uri"].startswith(f"s3://sagemaker-{REGION}-{ACCOUNT}/splatlib/jobs/")
     assert sent["ResourceConfig"]["InstanceType"] == RECOMMENDED["high"]
+
+
+def test_the_sdk_does_not_take_over_what_is_logged(launcher: SageMaker, job: MakeJob) -> None:
+    root = logging.getLogger()
+    before = list(root.handlers), root.level
+    launcher.submit(job("say hello")).wait(60)
+    assert (list(root.handlers), root.level) == before
 
 
 def test_a_name_is_given_once(launcher: SageMaker, job: MakeJob) -> None:
