@@ -1,6 +1,6 @@
 """The functions' code as a folder, made without Docker: our modules, and pydantic's wheel for Lambda's platform.
 
-    python -m infra.bundle FOLDER [--python 3.14] [--architecture arm64]
+    python -m infra.bundle FOLDER [--python 3.14] [--architecture arm64] [--zip FILE]
 
 CDK and Terraform deploy the same folder. boto3 is not in it: Lambda's runtime brings it.
 """
@@ -14,6 +14,7 @@ import shutil
 import subprocess  # nosec B404: runs pip, with arguments of this file
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -63,6 +64,18 @@ def build(folder: Path, python: str = "3.14", architecture: str = "arm64") -> Pa
     return folder
 
 
+def pack(folder: Path, file: Path) -> Path:
+    """The folder as a zip, for Terraform: the same bytes for the same content."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                entry = zipfile.ZipInfo(path.relative_to(folder).as_posix(), (2020, 1, 1, 0, 0, 0))
+                entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+                archive.writestr(entry, path.read_bytes())
+    return file
+
+
 def _digest(python: str, architecture: str) -> str:
     content = hashlib.sha256(f"{python} {architecture} {_REQUIREMENT}".encode())
     for path in [Path(__file__), *sources()]:
@@ -89,8 +102,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--python", default="3.14")
     parser.add_argument("--architecture", default="arm64", choices=sorted(_PLATFORMS))
+    parser.add_argument("--zip", type=Path, help="pack it into this file, too")
     arguments = parser.parse_args()
-    print(build(arguments.folder, arguments.python, arguments.architecture))
+    folder = build(arguments.folder, arguments.python, arguments.architecture)
+    print(pack(folder, arguments.zip) if arguments.zip else folder)
 
 
 if __name__ == "__main__":

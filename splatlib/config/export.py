@@ -23,6 +23,7 @@ ExportFormat = Literal[
     "mesh",
     "mp4",
     "thumbnail",
+    "html",
 ]
 
 

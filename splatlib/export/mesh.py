@@ -19,6 +19,7 @@ FRAME = "RUB"
 _LONG_SIDE_PX = 480
 _MOST_VIEWS = 64
 _MIN_ALPHA = 0.6
+_EMPTY_ALPHA, _FAR = 0.05, np.float32(1e9)
 _MIN_VIEWS = 2
 _SMALLEST_PART = 0.01  # of all triangles: smaller pieces are crumbs
 _EDGE_SHARE = 0.06  # depth that changes that fast from pixel to pixel mixes two surfaces
@@ -67,6 +68,7 @@ def _fused(gaussians: Gaussians, scene: SparseScene, painter: Painter, voxels: i
         assert picture.depth is not None
         alpha = 1 - picture.transmittances
         depth = np.where(alpha > _MIN_ALPHA, picture.depth / np.maximum(alpha, 1e-6), 0).astype(np.float32)
+        depth[alpha < _EMPTY_ALPHA] = _FAR  # nothing on that ray: free space, which carves
         image = np.ascontiguousarray(np.clip(picture.image, 0, 1).transpose(1, 2, 0))
         volume.fuse(_without_edges(depth), image, small, view.cam_from_world)
     return volume

@@ -88,11 +88,21 @@ def _film(delivery: Delivery, path: Path) -> None:
     save_film(delivery.gaussians, scene, delivery.painter, path, config.film_seconds, size_px)
 
 
+def _html(delivery: Delivery, path: Path) -> None:
+    from splatlib.widgets.page import write_splat_page
+
+    background = delivery.painter.background
+    note = write_splat_page(delivery.gaussians, path, scene=delivery.scene, title="Splat", background=background)
+    if note:
+        logger.info("export: %s: %s", path.name, note)
+
+
 OTHERS = {
     "points_ply": Other("scene.points.ply", points.PLY_FRAME, _points_ply, needs_cameras=False),
     "points_glb": Other("scene.points.glb", points.GLB_FRAME, _points_glb, needs_cameras=False),
     "colmap": Other("colmap", "RDF", _colmap),
     "nerfstudio": Other("nerfstudio", points.PLY_FRAME, _nerfstudio),
+    "html": Other("scene.html", "", _html, needs_cameras=False),
     "mesh": Other("scene.mesh.glb", FRAME, _mesh),
     "mp4": Other("flythrough.mp4", "", _film),
     "thumbnail": Other("thumbnail.jpg", "", _thumbnail),

@@ -76,6 +76,12 @@ class Painter:
         self._rasterizer = Rasterizer()
         self._background = np.asarray(background, np.float32)
 
+    @property
+    def background(self) -> tuple[float, float, float]:
+        """RGB."""
+        r, g, b = self._background.tolist()
+        return r, g, b
+
     def picture(self, gaussians: Gaussians, camera: Camera, cam_from_world: npt.NDArray[np.float64]) -> FloatArray:
         image = self.forward(gaussians, camera, cam_from_world).image
         return np.clip(image, 0, 1).transpose(1, 2, 0)

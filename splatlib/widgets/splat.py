@@ -20,11 +20,11 @@ from splatlib.widgets.display import describe
 from splatlib.widgets.packing import MOST_GAUSSIANS, pack
 from splatlib.widgets.pictures import jpeg_bytes, png_bytes
 from splatlib.widgets.runtime import View, traitlets
-from splatlib.widgets.viewing import Start, half_tan, pose_data, start_in_scene, start_round_gaussians, still_of
+from splatlib.widgets.surroundings import cameras_data, start_box
+from splatlib.widgets.viewing import Start, start_in_scene, start_round_gaussians, still_of
 from splatlib.workspace import Workspace
 
 BLACK = (0.0, 0.0, 0.0)
-_MOST_CAMERAS = 2000
 
 
 class SplatView(View):
@@ -116,8 +116,8 @@ def view_splat(
         "title": title or (f"Splat {splat.run}" if isinstance(splat, Splat) else "Splat"),
         "total": packed.total,
         "note": packed.note,
-        "cameras": _cameras(scene) if scene is not None else [],
-        "box": _start_box(gaussians, start),
+        "cameras": cameras_data(scene) if scene is not None else [],
+        "box": start_box(gaussians, start),
         "units": "m" if scene is not None and scene.metres_per_unit == 1 else "units",
     }
     text = describe(splat) if isinstance(splat, Splat) else f"{len(gaussians):,} Gaussians"
@@ -148,25 +148,3 @@ def scene_of(splat: Splat) -> SparseScene | None:
         return Workspace.open(Path(splat.directory).parents[1]).scene
     except (ArtifactError, IndexError):
         return None
-
-
-def _cameras(scene: SparseScene) -> list[dict[str, Any]]:
-    return [
-        {"name": view.name, "pose": pose_data(view.cam_from_world, half_tan(scene, view))}
-        for view in scene.views[:_MOST_CAMERAS]
-    ]
-
-
-def _start_box(gaussians: Gaussians, start: Start) -> dict[str, Any]:
-    """A level box round all but the outermost Gaussians, its first side across the first view, its last one up."""
-    forward, up = start.cam_from_world[2, :3], start.up
-    depth = forward - (forward @ up) * up
-    depth = depth / np.linalg.norm(depth) if np.linalg.norm(depth) > 1e-6 else np.eye(3)[np.argmin(np.abs(up))]
-    box_from_world = np.stack([np.cross(depth, up), depth, up])
-    means = gaussians.means[np.isfinite(gaussians.means).all(axis=1)]
-    if not len(means):
-        return {"center": [0.0] * 3, "size": [1.0] * 3, "rotation": box_from_world.ravel().tolist()}
-    low, high = np.percentile(means @ box_from_world.T, (1, 99), axis=0)
-    size = np.maximum(1.1 * (high - low), 1e-3 * start.radius)
-    center = box_from_world.T @ ((low + high) / 2)
-    return {"center": center.tolist(), "size": size.tolist(), "rotation": box_from_world.ravel().tolist()}

@@ -13,7 +13,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,8 @@ def find_cdk() -> str | None:
 class LocalStack:
     endpoint: str
     log: Path
+    context: dict[str, str] = field(default_factory=dict)
+    clients: dict[str, Any] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -57,13 +59,15 @@ class LocalStack:
         }
 
     def client(self, service: str) -> Any:
-        return boto3.client(
-            service,
-            endpoint_url=self.endpoint,
-            region_name=REGION,
-            aws_access_key_id="somebody",
-            aws_secret_access_key="of-tests",
-        )
+        if service not in self.clients:
+            self.clients[service] = boto3.client(
+                service,
+                endpoint_url=self.endpoint,
+                region_name=REGION,
+                aws_access_key_id="somebody",
+                aws_secret_access_key="of-tests",
+            )
+        return self.clients[service]
 
     @property
     def bucket(self) -> str:
@@ -71,12 +75,12 @@ class LocalStack:
 
     # deployment
 
-    def cdk(self, *arguments: str, timeout_s: float = 400) -> str:
+    def cdk(self, *arguments: str, timeout_s: float = 500) -> str:
         """Run the CDK command line; returns what it printed. Raises AssertionError with it if it fails."""
         command = find_cdk()
         assert command is not None
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
-        context = {"lambda_python": version, "lambda_architecture": "x86_64", "email": "me@example.com"}
+        context = {"lambda_python": version, "lambda_architecture": "x86_64", "email": "me@example.com", **self.context}
         options = [part for name, value in context.items() for part in ("-c", f"{name}={value}")]
         done = subprocess.run(
             [command, *arguments, *options, "--output", str(self.log.parent / "cdk.out")],

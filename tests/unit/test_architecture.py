@@ -60,6 +60,7 @@ MAY_SEE: dict[str, set[str]] = {
     "render": CORE,
     "matching": CORE,
     **{stage: CORE | {"render", "matching"} for stage in STAGES},
+    "export": CORE | {"render", "matching", "widgets"},  # a file that holds the viewer
     "samples": CORE | {"render"},
     "widgets": CORE | {"render"},
     "interactive": CORE | {"masks", "widgets"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -157,3 +158,22 @@ def test_formats_that_need_cameras_say_so_first(made: tuple[Splat, SparseScene],
     with pytest.raises(ExportError, match=f"{name} needs the capture's cameras"):
         export_splat(made[0], Workspace(tmp_path), ExportConfig(formats=("ply", name)))  # pyright: ignore
     assert not (tmp_path / "export").exists()
+
+
+def test_a_page_of_its_own_holds_viewer_and_splat(made: tuple[Splat, SparseScene], tmp_path: Path) -> None:
+    """That it draws is tested in tests/browser; here: it needs nothing from anywhere, and no cameras."""
+    splat, scene = made
+    sizes = []
+    for number, cameras in enumerate((scene, None)):
+        bundle = export_splat(splat, Workspace(tmp_path / str(number)), ExportConfig(formats=("html",)), scene=cameras)
+        text = bundle.path("html").read_text()
+        assert not re.findall(r"""(?:src|href)=["'](?!data:)""", text) and "@import" not in text
+        state = re.findall(r'<script type="application/json" id="splatlib-widgets">(.*?)</script>', text)
+        (model,) = json.loads(state[0])["models"].values()
+        sizes.append((len(model["state"]["info"]["cameras"]), model["state"]["info"]["total"]))
+    assert sizes == [(len(scene.views), bundle_count(tmp_path / "0")), (0, splat.num_gaussians)]
+
+
+def bundle_count(root: Path) -> int | None:
+    exports = Workspace.open(root).exports
+    return None if exports is None else exports.num_delivered

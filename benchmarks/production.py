@@ -1,0 +1,108 @@
+"""The production stack under load: so many submissions in a minute, with faults injected at every hop.
+
+    python -m benchmarks.production --submissions 1000
+
+On the local AWS (tests/infra/aws), deployed by the real CDK. Injected: throttled DynamoDB calls, functions that fail
+before they ran or whose answer is lost, events that come twice or late. Counted at the end: submissions without exactly
+one record that has ended, and without exactly one mail. What is measured is that nothing is lost, not how fast AWS is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import time
+from collections import Counter
+from typing import Any
+
+from benchmarks.common import RESULTS, append_row
+from tests.infra.aws.settings import ServerSettings
+from tests.infra.local_stack import ENDED, LocalStack, local_stack
+
+FAULTS = {"dynamodb": 0.03, "lambda_before": 0.03, "lambda_after": 0.03, "duplicate": 0.1, "shuffle": 0.2}
+PLANS: list[tuple[str, dict[str, Any]]] = [
+    ("-fails", {"failure": "[cameras] no two frames match", "seconds": 0.01}),
+    (".*", {"seconds": 0.01, "training_s": 600}),
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--submissions", type=int, default=1000)
+    parser.add_argument("--minutes", type=float, default=1.0, help="over which they come")
+    parser.add_argument("--patience-s", type=float, default=1800, help="until all must have ended")
+    arguments = parser.parse_args()
+    with local_stack(ServerSettings(fault_rates=FAULTS, training=PLANS, workers=3)) as stack:
+        stack.context |= {"stack_slots": "16", "submitter_slots": "8"}
+        stack.deploy()
+        stack.put("captures/fox/0001.jpg", b"x" * 1000)
+        wanted = _submit(stack, arguments.submissions, 60 * arguments.minutes)
+        row = {"submissions": len(wanted), **_outcome(stack, wanted, arguments.patience_s)}
+        print(json.dumps(row, indent=2))
+        append_row(RESULTS / "production.json", row)
+
+
+def _submit(stack: LocalStack, number: int, seconds: float) -> dict[str, str]:
+    """Upload jobs evenly, some twice; returns what must become of each."""
+    chosen = random.Random(7)
+    wanted: dict[str, str] = {}
+    began_s = time.monotonic()
+    for index in range(number):
+        kind = chosen.choices(["SUCCEEDED", "FAILED", "REJECTED"], [80, 10, 10])[0]
+        job_id = f"load-{index}{'-fails' if kind == 'FAILED' else ''}"
+        wanted[job_id] = kind
+        fields = {"train": {"stepz": 1}} if kind == "REJECTED" else {}
+        body = {"capture": f"s3://{stack.bucket}/captures/fox/", **fields}
+        for _ in range(1 + (chosen.random() < 0.05)):
+            stack.put(f"jobs/{job_id}.json", body, uploader=f"AWS:USER{index % 5}")
+        time.sleep(max(0.0, began_s + seconds * (index + 1) / number - time.monotonic()))
+    print(f"{number} submissions in {time.monotonic() - began_s:.0f} s", flush=True)
+    return wanted
+
+
+def _outcome(stack: LocalStack, wanted: dict[str, str], patience_s: float) -> dict[str, Any]:
+    began_s = time.monotonic()
+    mails: Counter[str] = Counter()
+    functions = stack.client("lambda")
+    while time.monotonic() - began_s < patience_s:
+        mails.update(subject for subject, _ in stack.mails())
+        statuses = _statuses(stack)
+        open_ones = [job_id for job_id in wanted if statuses.get(job_id, ("", ""))[0] not in ENDED]
+        unsent = [job_id for job_id in wanted if statuses.get(job_id, ("", ""))[1] != "SENT"]
+        print(f"{time.monotonic() - began_s:6.0f} s: {len(open_ones)} open, {len(unsent)} unsent", flush=True)
+        if not open_ones and not unsent:
+            break
+        # EventBridge's clock, which the local AWS lacks
+        functions.invoke(FunctionName="splatlib-sweep", Payload=json.dumps({"patience_s": 120}).encode())
+        time.sleep(10)
+    time.sleep(3)
+    mails.update(subject for subject, _ in stack.mails())
+    statuses = _statuses(stack)
+    about = {job_id: sum(n for subject, n in mails.items() if job_id in subject.split()) for job_id in wanted}
+    names = [job["TrainingJobName"] for job in _training_jobs(stack)]
+    return {
+        "seconds_until_all_ended": round(time.monotonic() - began_s),
+        "records": len(statuses),
+        "wrong_or_missing_ends": sum(statuses.get(job_id, ("",))[0] != kind for job_id, kind in wanted.items()),
+        "without_mail": sum(number == 0 for number in about.values()),
+        "with_two_mails": sum(number > 1 for number in about.values()),
+        "training_jobs": len(names),
+        "trained_twice": sum(n > 1 for n in Counter(name.rpartition("-a")[0] for name in names).values()),
+        "faults": FAULTS,
+    }
+
+
+def _statuses(stack: LocalStack) -> dict[str, tuple[str, str]]:
+    pages = stack.client("dynamodb").get_paginator("scan").paginate(TableName="splatlib-records")
+    items = [item for page in pages for item in page["Items"]]
+    return {item["id"]["S"]: (item["status"]["S"], item.get("mail", {}).get("S", "")) for item in items}
+
+
+def _training_jobs(stack: LocalStack) -> list[dict[str, Any]]:
+    pages = stack.client("sagemaker").get_paginator("list_training_jobs").paginate()
+    return [job for page in pages for job in page["TrainingJobSummaries"]]
+
+
+if __name__ == "__main__":
+    main()
