@@ -64,6 +64,7 @@ resource "aws_s3_bucket_logging" "jobs" {
   bucket        = aws_s3_bucket.jobs.id
   target_bucket = aws_s3_bucket.logs.id
   target_prefix = "jobs/"
+  depends_on    = [aws_s3_bucket_policy.logs]
 }
 
 resource "aws_s3_bucket_lifecycle_configuration" "jobs" {

@@ -79,8 +79,9 @@ def require_valid(parameters: Mapping[str, Parameter], values: Mapping[str, Any]
     if wrong:
         raise ConfigError("; ".join(wrong), hint="the notebook's parameters cell shows what it takes")
     chosen = {**{name: parameter.default for name, parameter in parameters.items()}, **values}
-    if chosen.keys() >= set(OF_A_JOB):
-        job_from_parameters(**{name: chosen[name] for name in OF_A_JOB})
+    if chosen.keys() >= {"capture", "preset", "overrides"}:
+        of_a_job = {name: chosen[name] for name in OF_A_JOB if name in chosen}
+        job_from_parameters(**{**of_a_job, "capture": "a sample" if chosen["capture"] is None else chosen["capture"]})
     for name in OF_A_STAGE.keys() & values.keys():
         if isinstance(values[name], Mapping):
             OF_A_STAGE[name].from_dict(values[name])

@@ -16,6 +16,7 @@ from splatlib.s3.listing import list_objects as list_objects
 from splatlib.s3.uploads import Content as Content
 from splatlib.s3.uploads import Uploaded as Uploaded
 from splatlib.s3.uploads import put_text as put_text
+from splatlib.s3.uploads import put_texts as put_texts
 from splatlib.s3.uploads import upload as upload
 
 __all__ = [
@@ -28,5 +29,6 @@ __all__ = [
     "is_s3_url",
     "list_objects",
     "put_text",
+    "put_texts",
     "upload",
 ]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,10 +82,16 @@ def upload(files: Sequence[Content], url: str, description: str, kms_key: str | 
 
 def put_text(url: str, text: str, kms_key: str | None = None) -> None:
     """Write one small object. Raises S3Error and its subclasses."""
-    bucket, key = bucket_and_key(url)
-    client = make_client(url)
-    with s3_errors_translated(url, needs=TO_WRITE):
-        client.put_object(Bucket=bucket, Key=key, Body=text.encode(), **_encryption(kms_key))
+    put_texts({url: text}, kms_key)
+
+
+def put_texts(texts: Mapping[str, str], kms_key: str | None = None) -> None:
+    """Write small objects, by their URLs, in order. Raises S3Error and its subclasses."""
+    client = make_client(next(iter(texts)))
+    for url, text in texts.items():
+        bucket, key = bucket_and_key(url)
+        with s3_errors_translated(url, needs=TO_WRITE):
+            client.put_object(Bucket=bucket, Key=key, Body=text.encode(), **_encryption(kms_key))
 
 
 def _encryption(kms_key: str | None) -> dict[str, str]:

@@ -1,10 +1,15 @@
-"""A JupyterLab for tests and benchmarks: a free port, settings and notebooks in a folder of its own."""
+"""A JupyterLab for tests and benchmarks: a free port, settings and notebooks in a folder of its own.
+
+``SPLATLIB_LAB_PYTHON`` names the Python of another environment whose JupyterLab is taken: another version, and the
+usual case in Studio, where the kernel's environment is not the server's.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -33,6 +38,8 @@ def running_lab(root: Path) -> Iterator[Lab]:
         path = home / "lab" / "user-settings" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(settings))
+    _register_kernel(root / "data")
+    python = os.environ.get("SPLATLIB_LAB_PYTHON", sys.executable)
     port = _free_port()
     environment = {
         **os.environ,
@@ -45,9 +52,8 @@ def running_lab(root: Path) -> Iterator[Lab]:
     options = ["--no-browser", "--ip=127.0.0.1", f"--port={port}", "--IdentityProvider.token=", "--allow-root"]
     options += ["--expose-app-in-browser", f"--ServerApp.root_dir={folder}", "--ServerApp.port_retries=0"]
     with (root / "lab.log").open("w") as log:
-        server = subprocess.Popen(
-            [sys.executable, "-m", "jupyter", "lab", *options], env=environment, stdout=log, stderr=subprocess.STDOUT
-        )
+        command = [python, "-m", "jupyter", "lab", *options]
+        server = subprocess.Popen(command, env=environment, stdout=log, stderr=subprocess.STDOUT)
     try:
         _wait_for(f"http://127.0.0.1:{port}/api", server, root / "lab.log")
         yield Lab(f"http://127.0.0.1:{port}", folder)
@@ -57,6 +63,16 @@ def running_lab(root: Path) -> Iterator[Lab]:
             server.wait(10)
         if server.poll() is None:
             server.kill()
+
+
+def _register_kernel(data: Path) -> None:
+    """This environment's kernel, and its anywidget for a server of another one, in the user's folder."""
+    kernel = data / "kernels" / "splatlib" / "kernel.json"
+    kernel.parent.mkdir(parents=True)
+    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    kernel.write_text(json.dumps({"argv": argv, "display_name": "splatlib", "language": "python"}))
+    extension = Path("share", "jupyter", "labextensions", "anywidget")
+    shutil.copytree(Path(sys.prefix) / extension, data / "labextensions" / "anywidget")
 
 
 def _free_port() -> int:

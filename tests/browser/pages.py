@@ -84,7 +84,7 @@ class Lab:
     def write(self, name: str, *cells: str) -> Path:
         """A notebook of code cells."""
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        notebook.metadata["kernelspec"] = {"name": "splatlib", "display_name": "splatlib", "language": "python"}
         path = self.folder / name
         nbformat.write(notebook, path)
         return path

@@ -105,11 +105,36 @@ def test_a_saved_notebook_shows_its_views_without_a_kernel(lab: Lab, splat_page:
     assert splat_page.wait_for_picture().std() > 20
 
 
+def test_a_distance_gives_the_scale(lab: Lab, page: Watched) -> None:
+    """Two balls of a known distance: clicks on their middles measure it, up to their sizes."""
+    made = "balls = sl.Gaussians(np.array([[-1, 0, 0], [1, 0, 0]], 'f4').repeat(200, 0) + np.random.default_rng(0)"
+    made += ".normal(0, 0.02, (400, 3)).astype('f4'), np.full((400, 3), -3, 'f4'), np.ones((400, 4), 'f4'), "
+    made += "np.full(400, 3, 'f4'), np.ones((400, 1, 3), 'f4'))"
+    lab.write("balls.ipynb", ROOM, f"{made}\nview = sl.view_splat(balls)\nview")
+    lab.open(page, "balls.ipynb")
+    lab.run_all(page)
+    shown = page.wait_for_picture()
+    page.page.get_by_role("button", name="Measure a distance").click()
+    box = page.page.locator(f"{VIEW} .viewport").bounding_box()
+    bright = np.argwhere(shown.sum(axis=2) > 300)
+    for side in (bright[:, 1] < shown.shape[1] / 2, bright[:, 1] > shown.shape[1] / 2):
+        y, x = bright[side].mean(axis=0) * [box["height"] / shown.shape[0], box["width"] / shown.shape[1]]
+        page.page.mouse.click(box["x"] + x, box["y"] + y)
+        page.page.wait_for_timeout(600)
+    length = page.page.get_by_role("spinbutton", name="True length")
+    length.fill("5")
+    length.press("Enter")
+    page.page.wait_for_timeout(700)
+    measured, scale = json.loads(lab.run(page, "import json; print(json.dumps([view.measured, view.metres_per_unit]))"))
+    assert measured["distance"] == pytest.approx(2, abs=0.12)
+    assert scale == pytest.approx(5 / measured["distance"])
+
+
 def test_an_untrusted_notebook_shows_the_picture(lab: Lab, page: Watched) -> None:
     """As papermill leaves it: executed, with its views' state, and trusted by nobody."""
     path = lab.write("batch.ipynb", ROOM, "sl.view_splat(gaussians)")
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=300).execute()
+    NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
     nbformat.write(notebook, path)
     lab.open(page, "batch.ipynb")
     picture = page.page.locator(".jp-OutputArea img")

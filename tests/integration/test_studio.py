@@ -3,59 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import signal
-import subprocess
 import sys
-import time
-import urllib.request
-import venv
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.studio_home import Home, bare_lab, get
+
 SETTINGS = ".jupyter/lab/user-settings/@jupyter-widgets/jupyterlab-manager/plugin.jupyterlab-settings"
-
-
-class Home:
-    """A home folder, and commands that run with it."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("JUPYTER", "AWS_", "SAGEMAKER"))}
-        own = {"HOME": str(path), "PYTHONPATH": str(ROOT), "AWS_EC2_METADATA_DISABLED": "true"}
-        self.environment = {**kept, **own, "NUMBA_CACHE_DIR": str(path / "numba")}
-
-    def splat(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "splatlib", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=False, env=self.environment)
-
-    def lines(self, *arguments: str, status: int = 0) -> dict[str, str]:
-        """What setup, undo or doctor say, by the thing it is about."""
-        done = self.splat(*arguments)
-        assert done.returncode == status, done.stdout + done.stderr
-        first = 1 if arguments[0] == "doctor" else 0
-        rows = [line for line in done.stdout.splitlines() if "→" not in line]
-        return {line.split(maxsplit=2)[first]: line for line in rows}
-
-    @property
-    def files(self) -> dict[str, bytes]:
-        """Everything of Jupyter that is not of a moment."""
-        passing = (
-            "runtime",
-            "nbsignatures",
-            "notebook_secret",
-            "jupyter_cookie_secret",
-            "migrated",
-            "numba",
-            ".ipython",
-        )
-        found = [path for path in self.path.rglob("*") if path.is_file() and not any(p in str(path) for p in passing)]
-        return {str(path.relative_to(self.path)): path.read_bytes() for path in found if ".cache" not in str(path)}
 
 
 @pytest.fixture
@@ -66,41 +24,8 @@ def home(tmp_path: Path) -> Home:
 
 @pytest.fixture
 def server(home: Home, tmp_path: Path) -> Iterator[str]:
-    """JupyterLab in an environment without any labextension: the URL that it answers at."""
-    environment = tmp_path / "server"
-    venv.create(environment, symlinks=True, with_pip=False)
-    (packages,) = (environment / "lib").glob("python*/site-packages")
-    own_packages = [path for path in sys.path if path.endswith("site-packages")]
-    (packages / "of-the-tests.pth").write_text("\n".join(own_packages))
-    app = Path(sys.prefix) / "share" / "jupyter" / "lab"
-    options = ["--no-browser", "--allow-root", f"--app-dir={app}", f"--notebook-dir={home.path}", "--port=0"]
-    python = environment / "bin" / "python"
-    process = subprocess.Popen(
-        [python, "-m", "jupyterlab", *options, "--IdentityProvider.token=secret"],
-        env=home.environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        end_s, runtime = time.monotonic() + 90, home.path / ".local/share/jupyter/runtime"
-        while not (words := list(runtime.glob("jpserver-*.json"))):
-            assert time.monotonic() < end_s and process.poll() is None, "JupyterLab did not start"
-            time.sleep(0.2)
-        url = json.loads(words[0].read_text())["url"]
-        while not answers(url):
-            assert time.monotonic() < end_s
-            time.sleep(0.2)
+    with bare_lab(home, tmp_path / "server") as url:
         yield url
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.send_signal(signal.SIGTERM)
-        process.wait(30)
-
-
-def get(url: str) -> str:
-    request = urllib.request.Request(url, headers={"Authorization": "token secret"})
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        return answer.read().decode()
 
 
 def extensions(url: str) -> dict[str, str]:
@@ -109,13 +34,6 @@ def extensions(url: str) -> dict[str, str]:
         r'<script id="jupyter-config-data" type="application/json">(.*?)</script>', get(f"{url}lab"), re.S
     )
     return {extension["name"]: extension["load"] for extension in json.loads(config[0])["federated_extensions"]}
-
-
-def answers(url: str) -> bool:
-    try:
-        return "jupyter-config-data" in get(f"{url}lab")
-    except OSError:
-        return False
 
 
 @pytest.mark.slow

@@ -118,6 +118,7 @@ def test_a_parameters_cell_that_makes_no_sense_is_named(cell: str, message: str)
             r"train\.stepz: unknown field, did you mean steps",
         ),
         ("reconstruct", {}, "capture: the path of a source is empty"),
+        ("06_sagemaker", {"overrides": {"train.stepz": 3}}, r"train\.stepz: unknown field, did you mean steps"),
         ("00_quickstart", {"training": {"stepz": 3}}, "stepz: unknown field, did you mean steps"),
         ("00_quickstart", {"training": {"steps": 0}}, "steps: Input should be greater than"),
     ],

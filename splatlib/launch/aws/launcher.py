@@ -137,15 +137,15 @@ class SageMaker(SageMakerSettings):
 
     def _send(self, baggage: Baggage, places: Places) -> None:
         files = [s3.Content(file.path, file.size_bytes, file.sha256) for file in baggage.files]
+        texts = {f"{places.job}/{name}": text for name, text in baggage.documents.files().items()}
         if files:
             uploaded = s3.upload(files, places.blobs, "uploading the capture", self.kms_key)
             logger.info(
                 "%d files, %d of them new, %.1f MB sent", len(files), uploaded.num_sent, uploaded.bytes_sent / 1e6
             )
             manifest = [{"prefix": f"{places.blobs}/"}, *sorted({file.sha256 for file in files})]
-            s3.put_text(places.manifest, json.dumps(manifest), self.kms_key)
-        for file_name, text in baggage.documents.files().items():
-            s3.put_text(f"{places.job}/{file_name}", text, self.kms_key)
+            texts[places.manifest] = json.dumps(manifest)
+        s3.put_texts(texts, self.kms_key)
 
     def _ask(self, document: dict[str, Any]) -> None:
         with (

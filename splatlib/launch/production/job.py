@@ -104,6 +104,28 @@ class ProductionJob(JobHandle):
                 executionArn=record["execution_arn"], cause="cancelled by splat production cancel"
             )
 
+    def history(self) -> list[tuple[str, float, float]]:
+        """The states that its execution went through: name, seconds since its start, seconds in the state.
+
+        Raises LaunchError if it has no execution: it was rejected, or is just being started.
+        """
+        record = self.record()
+        if "execution_arn" not in record:
+            raise LaunchError(f"{self.name} has no execution", why=f"it is {record['status']}")
+        with aws_errors_translated("the execution's history", needs="states:GetExecutionHistory"):
+            pages = self._stack.client("stepfunctions").get_paginator("get_execution_history")
+            events = [
+                event for page in pages.paginate(executionArn=record["execution_arn"]) for event in page["events"]
+            ]
+        began = events[0]["timestamp"]
+        entered: list[tuple[str, float]] = []
+        for event in events:
+            if "stateEnteredEventDetails" in event:
+                seconds = (event["timestamp"] - began).total_seconds()
+                entered.append((event["stateEnteredEventDetails"]["name"], seconds))
+        ends = [start for _, start in entered[1:]] + [(events[-1]["timestamp"] - began).total_seconds()]
+        return [(name, start, max(0.0, end - start)) for (name, start), end in zip(entered, ends, strict=True)]
+
     def rerun(self, name: str | None = None) -> ProductionJob:
         """The same job, with the same settings, as a new submission. Raises LaunchError if it never was a job."""
         record = self.record()

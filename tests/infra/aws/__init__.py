@@ -5,6 +5,7 @@
     workflows.py       JSONata, SageMaker's .sync, events of executions that end, time made short
     training.py        training jobs that take time, fail, are interrupted; or run a real program
     cloudformation.py  properties of templates that moto leaves out
+    terraform.py       what Terraform's provider asks besides
     faults.py          throttled calls, lost answers, repeated and reordered events; who called what
 
 ``patch`` modules change moto for the whole process, so nothing here is imported by a test: ``LocalAws`` starts

@@ -33,13 +33,13 @@ def main() -> None:
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import WSGIRequestHandler, make_server
 
-    from tests.infra.aws import cloudformation, events, lambdas, training, workflows
+    from tests.infra.aws import cloudformation, events, lambdas, terraform, training, workflows
     from tests.infra.aws.faults import Watched
     from tests.local_aws import LocalAws
     from tests.local_aws.gaps import fill_gaps
 
     assert moto.stepfunctions.parser.models
-    for module in (lambdas, events, workflows, training, cloudformation):
+    for module in (lambdas, events, workflows, training, cloudformation, terraform):
         module.patch()
 
     class Quiet(WSGIRequestHandler):
