@@ -93,6 +93,18 @@ def test_a_lost_context_comes_back(splat_page: Watched) -> None:
     assert psnr_db(before, splat_page.wait_for_picture()) > 30
 
 
+def test_a_view_that_was_out_of_the_page_is_whole_again(splat_page: Watched) -> None:
+    """As JupyterLab does with outputs while it lays a notebook out anew."""
+    before = splat_page.pixels()
+    viewport = splat_page.page.locator(f"{VIEW} .viewport").first
+    viewport.evaluate("el => { el.style.display = 'none' }")
+    splat_page.page.wait_for_timeout(1200)
+    viewport.evaluate("el => { el.style.display = '' }")
+    splat_page.page.wait_for_timeout(2500)
+    after = splat_page.wait_for_picture()
+    assert after.shape == before.shape and psnr_db(before, after) > 30
+
+
 def test_a_saved_notebook_shows_its_views_without_a_kernel(lab: Lab, splat_page: Watched) -> None:
     """And holds the runtime once, however many views there are."""
     lab.save(splat_page)
