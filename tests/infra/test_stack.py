@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("cdk_nag", reason="the requirements of infra are not installed: make infra-install")
 
-from aws_cdk.assertions import Match, Template
+from aws_cdk.assertions import Match, Template  # pyright: ignore[reportMissingImports]
 
 from infra.app import make_app
 from infra.policies import names, policy
