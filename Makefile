@@ -78,6 +78,7 @@ js-check: $(JS)/node_modules/.package-lock.json
 	cd $(JS) && npm run --silent lint && npm test --silent
 
 studio: $(INSTALLED)
+	$(IN_VENV) pip install --quiet $(addprefix --constraint ,$(CONSTRAINTS)) --editable '.[notebook,aws]'
 	$(IN_VENV) splatlib studio setup
 	$(IN_VENV) splatlib doctor
 

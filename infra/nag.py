@@ -21,11 +21,12 @@ _WILDCARDS = {
     },
     **{
         f"{{arn}}:s3:::{{stack}}-jobs-{{account}}-{{region}}/{folder}": _OBJECTS
-        for folder in ("captures/*", "checkpoints/*", "jobs/*", "models/*", "results/*", "results/*/job/*")
+        for folder in ("captures/*", "batches/*", "checkpoints/*", "jobs/*", "models/*", "results/*", "results/*/job/*")
     },
     "{arn}:s3:::{assets}/*": "CDK names its assets by their content: the wildcard is CDK's own bucket, read only",
     "{arn}:sagemaker:{here}:training-job/{stack}-*": _JOBS,
     "{arn}:states:{here}:execution:{stack}:*": "the executions of this one state machine",
+    "{arn}:states:{here}:execution:{stack}-batch/*": "the children of this one state machine's distributed map",
 }
 # Construct's path, rule, reason.
 _OTHERS = [

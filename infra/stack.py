@@ -10,6 +10,7 @@ from aws_cdk import Aws, CfnOutput, Stack, Tags
 from aws_cdk import aws_ssm as ssm
 from constructs import Construct
 
+from infra.batches.construct import Batches
 from infra.bundle import build
 from infra.common import Shared, job_bucket_name
 from infra.completion.construct import Completion
@@ -42,6 +43,7 @@ class ProductionStack(Stack):
         self.training = Training(self, "Training", shared)
         self.completion = Completion(self, "Completion", bundle, shared)
         self.workflow = Workflow(self, "Workflow", self.completion.function, bundle, shared)
+        self.batches = Batches(self, "Batches", self.mailing.mail, shared)
         self.image = Image(self, "Image", shared)
         self.network = Network(self, "Network", shared) if settings.vpc else None
         self.monitoring = Monitoring(

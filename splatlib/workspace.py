@@ -97,6 +97,11 @@ class Workspace:
         return self.root / "report.html"
 
     @property
+    def cost_path(self) -> Path:
+        """What a job elsewhere was billed, of a workspace that was fetched from it."""
+        return self.root / "cost.json"
+
+    @property
     def check_html_path(self) -> Path:
         return self.root / "check.html"
 

@@ -13,7 +13,7 @@ from infra.common import Shared
 
 _OF_LOGS = ("Encrypt", "Decrypt", "ReEncryptFrom", "ReEncryptTo", "GenerateDataKey", "DescribeKey")
 # Everything but models/: its weights are needed by every job, for ever.
-_EXPIRING_VERSIONS = ("captures/", "jobs/", "results/", "checkpoints/")
+_EXPIRING_VERSIONS = ("captures/", "batches/", "jobs/", "results/", "checkpoints/")
 
 
 def make_key(scope: Construct, stack: str) -> kms.Key:

@@ -28,6 +28,7 @@ locals {
     complete = "lambda.amazonaws.com"
     sweep    = "lambda.amazonaws.com"
     workflow = "states.amazonaws.com"
+    batch    = "states.amazonaws.com"
     training = "sagemaker.amazonaws.com"
   }
   tags = { "splatlib:stack" = var.stack }
@@ -92,7 +93,7 @@ resource "aws_iam_role_policy" "of" {
 }
 
 resource "aws_cloudwatch_log_group" "of" {
-  for_each          = toset(concat(keys(local.functions), ["workflow"]))
+  for_each          = toset(concat(keys(local.functions), ["workflow", "batch"]))
   name              = "/${var.stack}/${each.key}"
   retention_in_days = 90
   kms_key_id        = aws_kms_key.stack.arn
@@ -144,6 +145,26 @@ resource "aws_sfn_state_machine" "stack" {
     level                  = "ALL"
     include_execution_data = false
     log_destination        = "${aws_cloudwatch_log_group.of["workflow"].arn}:*"
+  }
+  tracing_configuration {
+    enabled = true
+  }
+  depends_on = [aws_iam_role_policy.of]
+}
+
+resource "aws_sfn_state_machine" "batch" {
+  name     = "${var.stack}-batch"
+  role_arn = aws_iam_role.of["batch"].arn
+  tags     = local.tags
+  definition = templatefile("${path.module}/../batches/batch.asl.json", {
+    bucket         = local.bucket
+    records_table  = aws_dynamodb_table.records.name
+    mail_topic_arn = aws_sns_topic.mail.arn
+  })
+  logging_configuration {
+    level                  = "ALL"
+    include_execution_data = false
+    log_destination        = "${aws_cloudwatch_log_group.of["batch"].arn}:*"
   }
   tracing_configuration {
     enabled = true

@@ -71,7 +71,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "jobs" {
   bucket = aws_s3_bucket.jobs.id
   # never of models/: its weights are needed by every job, for ever
   dynamic "rule" {
-    for_each = toset(["captures", "jobs", "results", "checkpoints"])
+    for_each = toset(["captures", "batches", "jobs", "results", "checkpoints"])
     content {
       id     = "old-${rule.key}"
       status = "Enabled"

@@ -12,6 +12,8 @@ from splatlib.config import Job
 from splatlib.errors import ConfigError
 from splatlib.launch import JobHandle, JobStatus, Launcher, LocalProcess, SageMaker
 from splatlib.launch.prices import read_price_list
+from splatlib.report import write_report
+from splatlib.workspace import Workspace
 
 PLACES = ("here", "sagemaker")
 Where = Annotated[str, typer.Option("--on", help="here (a child process), or sagemaker")]
@@ -143,7 +145,11 @@ def fetch(
 ) -> None:
     """Bring a job's results into a workspace here."""
     with errors_told(None):
-        typer.echo(launcher_for(where, region=region).attach(name).fetch(out, everything))
+        folder = launcher_for(where, region=region).attach(name).fetch(out, everything)
+        if everything:
+            ws = Workspace.open(folder)
+            write_report(ws, run=ws.load_job().run)  # with what the job cost
+        typer.echo(folder)
 
 
 def prices(region: Annotated[str, typer.Option(help="of AWS, e.g. eu-central-1")]) -> None:

@@ -36,8 +36,11 @@ def on_all_gpus(num_gpus: int) -> int:
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGTERM)
 
-    signal.signal(signal.SIGTERM, pass_on)
-    status = process.wait()
+    before = signal.signal(signal.SIGTERM, pass_on)
+    try:
+        status = process.wait()
+    finally:
+        signal.signal(signal.SIGTERM, before)
     return INTERRUPTED if terminated else min(1, abs(status))
 
 

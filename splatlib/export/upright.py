@@ -17,9 +17,11 @@ from splatlib.similarity import Similarity
 FloatArray = npt.NDArray[np.float64]
 
 _SNAP_DEG = 12.0  # a world of given poses whose axis is that near to the cameras' up has gravity along it
-_PLANE_CONE_DEG = 18.0  # the ground is that near to level, by the cameras
+_PLANE_CONE_DEG = 8.0  # the ground is that near to level, by the cameras, who are a few degrees off at most
 _PLANE_TRIALS = 400
-_PLANE_SHARE = 0.08  # of all points, to be believed
+_PLANE_SHARE = 0.15  # of all points, to be believed: fewer may lie in a plane by chance
+_LEVEL_SHARE = 0.05  # the same of a plane whose direction is given
+_BELOW_SHARE = 0.06  # of all points may lie below the ground: some are wrong
 _GROUND_PERCENTILE = 2.0
 
 
@@ -50,7 +52,9 @@ def place(scene: SparseScene) -> Placement:
         if scene.world != "enu" and "gravity" not in up_from:
             up, up_from = normal, f"{up_from} and the dominant plane"
     ground_from = "the dominant plane"
-    if height is None:
+    if height is None and (height := _ground_level(points @ up)) is not None:
+        ground_from = "the lowest level"
+    elif height is None:
         height, ground_from = float(np.percentile(points @ up, _GROUND_PERCENTILE)), "the lowest points"
     front = _front(scene, up)
     rotation = np.stack([np.cross(-up, front), -up, front])
@@ -112,7 +116,7 @@ def _ground_plane(points: FloatArray, centers: FloatArray, up: FloatArray) -> tu
     tolerance = 0.01 * float(np.linalg.norm(np.percentile(points, 90, axis=0) - np.percentile(points, 10, axis=0)))
     sample = points if len(points) <= 20_000 else points[rng.choice(len(points), 20_000, replace=False)]
     lowest_camera = float(np.percentile(centers @ up, 25))
-    best, most = None, _PLANE_SHARE * len(sample)
+    best, most = None, _PLANE_SHARE * len(sample) / 2
     for _ in range(_PLANE_TRIALS):
         a, b, c = sample[rng.choice(len(sample), 3, replace=False)]
         normal = np.cross(b - a, c - a)
@@ -122,16 +126,31 @@ def _ground_plane(points: FloatArray, centers: FloatArray, up: FloatArray) -> tu
         normal = normal / length * np.sign(normal @ up)
         if normal @ up < np.cos(np.deg2rad(_PLANE_CONE_DEG)) or a @ up >= lowest_camera:
             continue
-        near = np.abs((sample - a) @ normal) < tolerance
-        if near.sum() > most:
-            most, best = near.sum(), near
-    if best is None:
+        heights = (sample - a) @ normal
+        near = np.abs(heights) < tolerance
+        tilt_deg = np.degrees(np.arccos(np.clip(normal @ up, -1, 1)))
+        score = near.sum() * np.exp(-2 * (tilt_deg / _PLANE_CONE_DEG) ** 2)
+        if score > most and (heights < -2 * tolerance).mean() < _BELOW_SHARE:
+            most, best = score, near
+    if best is None or best.sum() < _PLANE_SHARE * len(sample):
         return None
     on_plane = sample[best]
     middle = on_plane.mean(axis=0)
     normal = np.linalg.svd(on_plane - middle, full_matrices=False)[2][2]
     normal = normal * np.sign(normal @ up)
     return normal, float(middle @ normal)
+
+
+def _ground_level(heights: FloatArray) -> float | None:
+    """The height at which most points [P] lie, of those that have hardly a point below; None if none stands out."""
+    tolerance = 0.015 * float(np.ptp(np.percentile(heights, [5, 95])))
+    if len(heights) < 50 or tolerance <= 0:
+        return None
+    ordered = np.sort(heights)
+    lowest = ordered[: int(2 * _BELOW_SHARE * len(ordered))]
+    counts = np.searchsorted(ordered, lowest + tolerance) - np.searchsorted(ordered, lowest - tolerance)
+    best = int(counts.argmax())
+    return float(lowest[best]) if counts[best] >= _LEVEL_SHARE * len(ordered) else None
 
 
 def _front(scene: SparseScene, up: FloatArray) -> FloatArray:

@@ -104,9 +104,19 @@ def report_document(run: Run) -> dict[str, Any]:
         },
         "export": {file.format: {"path": f"{directory}/{file.name}", "bytes": file.bytes} for file in files},
         "seconds": {**seconds, "total": round(sum(seconds.values()), 3)},
-        "cost_usd": None,
+        "cost_usd": (cost_of(run.ws) or {}).get("cost_usd"),
         "versions": run.versions,
     }
+
+
+def cost_of(ws: Workspace) -> dict[str, Any] | None:
+    """What a job elsewhere was billed; None where all was done here. Raises ArtifactError."""
+    if not ws.cost_path.exists():
+        return None
+    try:
+        return dict(json.loads(ws.cost_path.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise ArtifactError(f"{ws.cost_path} is damaged", hint="delete it, or fetch the job again") from error
 
 
 def _masks(masks: MaskSet | None) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from splatlib.artifacts import FrameSet, SparseScene, Splat
 from splatlib.errors import ArtifactError, ConfigError
 from splatlib.events import read_progress
 from splatlib.report.checkup import section_of
-from splatlib.report.numbers import Run
+from splatlib.report.numbers import Run, cost_of
 from splatlib.report.templates import templates
 from splatlib.widgets import stills
 from splatlib.widgets.pictures import data_uri, evenly, jpeg_bytes, png_bytes, svg_bytes, thumbnail
@@ -44,6 +44,7 @@ def report_page(run: Run, document: dict[str, Any]) -> str:
             numbers=document,
             title=run.frames.capture,
             stages=_stages(document["seconds"]),
+            cost=cost_of(run.ws),
             pairs=pairs,
             portrait=_is_portrait(run.scene),
             thumbnails=_thumbnails(run.frames),

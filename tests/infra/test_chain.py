@@ -18,6 +18,7 @@ from splatlib.cli import app
 from splatlib.config import Job
 from splatlib.errors import LaunchError
 from splatlib.launch import Production
+from tests.infra import privileges
 from tests.infra.aws.settings import ServerSettings
 from tests.infra.local_stack import LocalStack, find_cdk, local_stack, wait_for
 
@@ -232,6 +233,30 @@ def uploads(stack: LocalStack) -> dict[str, Any]:
     return {entry["Key"]: entry["LastModified"] for entry in found if "/0/" in entry["Key"]}
 
 
+def test_a_batch_with_its_summary(stack: LocalStack, production: Production) -> None:
+    place = f"s3://{stack.bucket}/captures/fox/"
+    jobs = {f"t-{end}-of-batch": Job(capture=place, run=end) for end in ("good", "bad", "good-2")}
+    jobs["t-nowhere-of-batch"] = Job(capture="s3://elsewhere/captures/fox/")
+    arn = production.submit_batch(jobs, "sweep-1")
+    states = stack.client("stepfunctions")
+    ended = wait_for(
+        lambda: (found := states.describe_execution(executionArn=arn)) and found["status"] != "RUNNING" and found,
+        120,
+        lambda: "the batch still runs",
+    )
+    assert ended["status"] == "SUCCEEDED", ended.get("cause")
+    ends = {entry["uuid"]: entry["status"] for entry in json.loads(ended["output"])["ends"]}
+    assert ends == {
+        "t-good-of-batch": "SUCCEEDED",
+        "t-bad-of-batch": "FAILED",
+        "t-good-2-of-batch": "SUCCEEDED",
+        "t-nowhere-of-batch": "REJECTED",
+    }
+    _collected.extend(stack.mails())
+    (text,) = [text for subject, text in _collected if subject == "Splat batch complete: sweep-1"]
+    assert "4 submissions, 2 succeeded" in text and "t-bad-of-batch: FAILED" in text
+
+
 def test_the_command_line(stack: LocalStack, production: Production) -> None:
     runner = CliRunner()
     stack.submit("t-slow-cli")
@@ -249,6 +274,19 @@ def test_the_command_line(stack: LocalStack, production: Production) -> None:
     assert missing.exit_code == 1 and "no record of t-nothing" in missing.output
     elsewhere = runner.invoke(app, ["production", "list", "--stack", "other"])
     assert elsewhere.exit_code == 1 and "there is no stack other here" in elsewhere.output
+
+
+def test_roles_may_do_what_they_did_and_nothing_else(stack: LocalStack) -> None:
+    """Runs after all others: of all their calls."""
+    sweep = stack.client("lambda").invoke(FunctionName="splatlib-sweep", Payload=b"{}")
+    assert json.loads(sweep["Payload"].read()) == {"started": 0, "ended": 0, "mailed": 0}
+    asked = set(privileges.used(stack.calls()))
+    denied = [entry for entry in asked if not privileges.allowed(*entry)]
+    assert not denied, denied
+    for role in ("trigger", "prepare", "complete", "workflow"):
+        did = {action for name, action, _ in asked if name == role}
+        idle = privileges.actions_of(role) - did - set(privileges.BY_AWS_ITSELF)
+        assert not idle, f"{role} may do what nobody needed: {idle}"
 
 
 def test_the_second_deployment_changes_nothing(stack: LocalStack) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import re
 from typing import Any
 
 import pytest
 
 pytest.importorskip("cdk_nag", reason="the requirements of infra are not installed: make infra-install")
 
-from aws_cdk.assertions import Match, Template
+from aws_cdk.assertions import Match, Template  # pyright: ignore[reportMissingImports]
 
 from infra.app import make_app
 from infra.policies import names, policy
@@ -166,13 +168,13 @@ def test_dead_letters_behind_every_hop_and_an_alarm_on_each(template: Template) 
     assert all("RedrivePolicy" in entry for entry in subscriptions if entry["Protocol"] == "sqs")
 
 
-def test_the_state_machine_is_the_file(template: Template) -> None:
-    from infra.workflow.construct import DEFINITION
-
-    (machine,) = resources(template, "AWS::StepFunctions::StateMachine").values()
-    assert machine["Properties"]["DefinitionString"] == DEFINITION.read_text()
-    named = set(machine["Properties"]["DefinitionSubstitutions"])
-    assert all(f"${{{name}}}" in DEFINITION.read_text() for name in named)
+@pytest.mark.parametrize(("name", "place"), [("splatlib", "workflow"), ("splatlib-batch", "batches")])
+def test_the_state_machines_are_their_files(template: Template, name: str, place: str) -> None:
+    definition = importlib.import_module(f"infra.{place}.construct").DEFINITION.read_text()
+    machines = resources(template, "AWS::StepFunctions::StateMachine").values()
+    (machine,) = [each for each in machines if each["Properties"]["StateMachineName"] == name]
+    assert machine["Properties"]["DefinitionString"] == definition
+    assert set(re.findall(r"\$\{(\w+)\}", definition)) == set(machine["Properties"]["DefinitionSubstitutions"])
 
 
 def test_the_image_is_built_and_named_by_its_digest(template: Template) -> None:

@@ -49,7 +49,7 @@ def pictures(cells: list[Any]) -> int:
 
 def test_all_notebooks_are_here() -> None:
     numbered = {path.stem[:2] for path in NOTEBOOKS if path.stem[:2].isdigit()}
-    assert numbered >= {"00", "01", "02", "03", "04", "08"} and (FOLDER / "reconstruct.ipynb").exists()
+    assert numbered >= {f"{number:02}" for number in range(9)} and (FOLDER / "reconstruct.ipynb").exists()
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
@@ -179,6 +179,34 @@ def test_a_sweep_shares_its_cameras_and_finds_the_best(tmp_path: Path) -> None:
     assert "best: grid-3" in printed and "worst: grid-0" in printed
     best_db, _, _ = numbers_after("best: grid-3,", printed)[:3]
     assert best_db > 23
+
+
+@pytest.mark.slow
+def test_export_delivers_and_measures(tmp_path: Path) -> None:
+    cells = run("05_export_and_view.ipynb", {"fast": True}, tmp_path)
+    printed = printed_by(cells)
+    assert pictures(cells) >= 5
+    assert numbers_after("mean difference after turning:", printed)[0] < 0.01
+    losses = [numbers_after(f"allowed {allowed} dB, lost", printed) for allowed in (0.05, 0.15, 0.5)]
+    assert all(lost <= allowed for (lost, _), allowed in zip(losses, (0.05, 0.15, 0.5), strict=True))
+    assert losses[0][1] > losses[1][1] > losses[2][1]  # bytes a Gaussian
+    assert "up from the cameras' up" in printed
+    trained, delivered, *_ = (int(n) for n in re.findall(r"[0-9]+", printed_line("trained,", printed).replace(",", "")))
+    assert delivered < trained
+    exports = tmp_path / "runs" / "export" / "export"
+    assert {p.name for p in exports.glob("scene.*")} >= {
+        "scene.ply",
+        "scene.sog",
+        "scene.v4.spz",
+        "scene.glb",
+        "scene.html",
+    }
+    more = tmp_path / "runs" / "export-more" / "export"
+    assert (more / "flythrough.mp4").stat().st_size > 10_000 and (more / "scene.mesh.glb").stat().st_size > 10_000
+
+
+def printed_line(words: str, text: str) -> str:
+    return next(line for line in text.splitlines() if words in line)
 
 
 @pytest.mark.parametrize(

@@ -223,6 +223,18 @@ def test_a_workspace_without_a_job_still_gets_its_report(ws: Workspace) -> None:
     assert "splat resume" not in page_of(ws).text
 
 
+def test_what_a_job_elsewhere_cost_is_in_both_reports(ws: Workspace) -> None:
+    cost = {"instance": "ml.g6.xlarge", "region": "us-east-1", "spot": True, "billable_seconds": 380}
+    ws.cost_path.write_text(json.dumps({**cost, "cost_usd": 0.1189}))
+    write_report(ws)
+    assert json.loads(ws.report_json_path.read_text())["cost_usd"] == 0.1189
+    page = ws.report_html_path.read_text()
+    assert "Billed: ml.g6.xlarge, spot, us-east-1" in page and "$0.119" in page
+    ws.cost_path.write_text("{")
+    with pytest.raises(ArtifactError, match="damaged"):
+        write_report(ws)
+
+
 @pytest.mark.parametrize("kind", [FrameSet, SparseScene, Splat])
 def test_a_missing_stage_is_named(ws: Workspace, kind: type[FrameSet | SparseScene | Splat]) -> None:
     (ws.directory(kind) / ARTIFACT_FILE).unlink()

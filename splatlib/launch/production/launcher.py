@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -71,6 +72,42 @@ class Production:
         s3.put_text(place, submission.to_json(), self.deployed.kms_key_arn)
         logger.info("submitted %s", name)
         return ProductionJob(name, self)
+
+    def submit_batch(self, jobs: Mapping[str, Job], name: str) -> str:
+        """Hand in many jobs at once; one mail for each, and one summary at the end.
+
+        Their places are in the stack's bucket already, or local files, which are uploaded first: jobs that share a
+        capture, such as those of a sweep, share the upload.
+
+        Args:
+            jobs: by the name that each submission gets.
+            name: of the batch.
+
+        Returns:
+            The ARN of the batch's execution.
+        """
+        for each in (name, *jobs):
+            if not is_id(each):
+                raise ConfigError(f"{each!r} is no name", hint="letters, digits and single hyphens, at most 48")
+        entries = []
+        for job_id, job in jobs.items():
+            submission = Submission(
+                job=self._send(pack(job)),
+                instance=self.instance,
+                spot=self.spot,
+                max_run_s=self.max_run_s,
+                labels={**self.labels, "batch": name},
+            )
+            entries.append({"uuid": job_id, "submission": submission.to_dict()})
+        deployed, key = self.deployed, f"batches/{name}.json"
+        s3.put_text(f"s3://{deployed.bucket}/{key}", json.dumps(entries), deployed.kms_key_arn)
+        with aws_errors_translated("starting the batch", needs="states:StartExecution"):
+            answer = deployed.client("stepfunctions").start_execution(
+                stateMachineArn=f"{deployed.state_machine_arn}-batch",
+                name=name,
+                input=json.dumps({"batch": name, "manifest": key}),
+            )
+        return answer["executionArn"]
 
     def attach(self, name: str) -> ProductionJob:
         """A job that was submitted before. Raises JobNotFoundError, LaunchAccessError."""

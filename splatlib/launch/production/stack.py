@@ -24,20 +24,22 @@ class DeployedStack:
     records_table: str
     kms_key_arn: str
     instances: tuple[str, ...]
+    state_machine_arn: str
 
     @classmethod
     def find(cls, name: str, region: str | None) -> DeployedStack:
         """Raises LaunchError if there is no such stack here, LaunchAccessError if it may not be seen."""
-        path = f"/{name}/settings"
+        path, machine = f"/{name}/settings", f"/{name}/state-machine-arn"
         with aws_errors_translated(f"the stack {name}", needs="ssm:GetParameters"):
-            answer = client("ssm", region).get_parameters(Names=[path])
-        if not answer["Parameters"]:
+            answer = client("ssm", region).get_parameters(Names=[path, machine])
+        values = {entry["Name"]: entry["Value"] for entry in answer["Parameters"]}
+        if len(values) < 2:
             raise LaunchError(
                 f"there is no stack {name} here",
                 why=f"Parameter Store has no {path}",
                 hint="check account and region (AWS_REGION), or deploy it: make deploy",
             )
-        fields = json.loads(answer["Parameters"][0]["Value"])
+        fields = json.loads(values[path])
         return cls(
             name,
             fields["region"],
@@ -45,6 +47,7 @@ class DeployedStack:
             fields["records_table"],
             fields["kms_key_arn"],
             tuple(fields["instances"]),
+            values[machine],
         )
 
     def client(self, service: str) -> Any:

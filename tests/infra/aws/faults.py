@@ -43,7 +43,8 @@ class Watched:
         if role.startswith("splatlib"):
             _note(role, service, environ)
             if service == "dynamodb" and happens("dynamodb"):
-                start("400 Bad Request", [("Content-Type", "application/x-amz-json-1.0")])
+                headers = [("Content-Type", "application/x-amz-json-1.0"), ("x-amzn-RequestId", "injected")]
+                start("400 Bad Request", headers)
                 kind = "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException"
                 return [json.dumps({"__type": kind, "message": "injected: throttled"}).encode()]
         return self._application(environ, start)

@@ -39,5 +39,12 @@ def patch() -> None:
         lambda self: ActionResult({"stateMachineVersions": []})
     )
     budgets_responses.BudgetsResponse.describe_subscribers_for_notification = _subscribers  # type: ignore
+    budgets_responses.BudgetsResponse.list_tags_for_resource = (  # type: ignore[attr-defined]
+        lambda self: json.dumps({"ResourceTags": []})
+    )
+    # it stumbles over a policy whose principal is "*", which the other statement does not need
+    s3_models.FakeBucket._log_permissions_enabled_policy = staticmethod(  # type: ignore[method-assign]
+        lambda target_bucket, target_prefix: "logging.s3.amazonaws.com" in str(target_bucket.policy)
+    )
     # moto takes a denial without its condition: "no TLS" would refuse everything
     s3_models.FakeBucket.get_permission = lambda *_: PermissionResult.NEUTRAL  # type: ignore[method-assign]

@@ -430,3 +430,25 @@ def test_a_preset_is_ours_and_said_to_change_nothing(scene: SparseScene, calls: 
     config = TrainConfig(backend="splatfacto", preset="balanced", steps=300)
     splat: Splat = train_splat(scene, Workspace(tmp_path / "ws"), config)
     assert any("train.preset (balanced)" in warning for warning in splat.warnings)
+
+
+def test_the_benchmark_leaves_a_row_for_each_trainer_and_tells_which_failed(
+    scene: SparseScene, calls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from benchmarks import external_train
+
+    monkeypatch.setattr(external_train, "load", lambda folder: scene)
+    monkeypatch.setenv("SPLATLIB_ENVIRONMENT_3DGRUT", str(tmp_path / "gone"))
+    out = tmp_path / "rows.json"
+    words = ["--scene", "fox", "--backends", "splatfacto,3dgut", "--presets", "", "--steps", "400", "--out", str(out)]
+    assert external_train.main(words) == 1
+    (row,) = json.loads(out.read_text())
+    assert (row["scene"], row["backend"], row["trainer"], row["steps"]) == (
+        "fox",
+        "splatfacto",
+        "nerfstudio 1.2.3",
+        400,
+    )
+    assert row["psnr_db"] > 45 and row["num_gaussians"] == 400 and row["device"] == "Fake GPU"
+    assert 0 <= row["seconds"] <= row["process_seconds"] * 4
+    assert "3dgut on fox failed" in capsys.readouterr().err
