@@ -16,9 +16,12 @@ import time
 from collections import Counter
 from typing import Any
 
+import boto3
+from botocore.config import Config
+
 from benchmarks.common import RESULTS, append_row
 from tests.infra.aws.settings import ServerSettings
-from tests.infra.local_stack import ENDED, LocalStack, local_stack
+from tests.infra.local_stack import ENDED, REGION, LocalStack, local_stack
 
 FAULTS = {"dynamodb": 0.03, "lambda_before": 0.03, "lambda_after": 0.03, "duplicate": 0.1, "shuffle": 0.2}
 PLANS: list[tuple[str, dict[str, Any]]] = [
@@ -64,7 +67,15 @@ def _submit(stack: LocalStack, number: int, seconds: float) -> dict[str, str]:
 def _outcome(stack: LocalStack, wanted: dict[str, str], patience_s: float) -> dict[str, Any]:
     began_s = time.monotonic()
     mails: Counter[str] = Counter()
-    functions = stack.client("lambda")
+    patient = Config(read_timeout=900, retries={"total_max_attempts": 1})
+    functions = boto3.client(
+        "lambda",
+        endpoint_url=stack.endpoint,
+        region_name=REGION,
+        aws_access_key_id="somebody",
+        aws_secret_access_key="of-tests",
+        config=patient,
+    )
     while time.monotonic() - began_s < patience_s:
         mails.update(subject for subject, _ in stack.mails())
         statuses = _statuses(stack)

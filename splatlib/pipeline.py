@@ -14,6 +14,7 @@ from typing import Any
 
 from splatlib.artifacts import CaptureCheck, ExportBundle, FrameSet, MaskSet, SparseScene, Splat
 from splatlib.config import Job, MasksConfig
+from splatlib.errors import ConfigError
 from splatlib.progress import logger
 from splatlib.s3 import is_s3_url
 from splatlib.widgets.display import describe
@@ -77,6 +78,8 @@ def reconstruct(job: Job, ws: Workspace | str | Path) -> Reconstruction:
     ws = ws if isinstance(ws, Workspace) else Workspace(ws)
     if job.train.device == "cuda" and ws.splat(job.run) is None:
         choose_device("cuda")  # a GPU that is not there is told now, not after an hour of structure from motion
+    if job.train.backend != "splatlib" and ws.splat(job.run) is None:
+        _require_other_trainer(job)
     ws.save_job(job)
     logger.info("reconstructing %s in %s", ", ".join(job.sources), ws.root)
 
@@ -91,6 +94,18 @@ def reconstruct(job: Job, ws: Workspace | str | Path) -> Reconstruction:
     result = Reconstruction(frames, masks, scene, splat, exports, ws.report_html_path, ws.report_json_path, check)
     logger.info("report: %s", result.report_html)
     return result
+
+
+def _require_other_trainer(job: Job) -> None:
+    """Raises SplatlibError before any work: it makes no splat, lacks a setting, its environment, or a GPU."""
+    from splatlib.train.external.stage import require_ready
+
+    if job.train.backend == "nerfacto":
+        raise ConfigError(
+            "train.backend nerfacto makes a mesh, and a reconstruction delivers a splat",
+            hint="reconstruct with another backend, then call train_splat(scene, ws, TrainConfig(backend='nerfacto'))",
+        )
+    require_ready(job.train)
 
 
 def check(job: Job, ws: Workspace | str | Path) -> CaptureCheck:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +60,16 @@ def canvas_pixels(canvas: Any) -> npt.NDArray[np.uint8]:
     """[H, W, 3]; drawing buffers are preserved, so what was drawn can be read."""
     url = canvas.evaluate("canvas => canvas.toDataURL('image/png')")
     return np.asarray(Image.open(io.BytesIO(_decoded(url))).convert("RGB"))
+
+
+def wait_for_change(canvas: Any, before: npt.NDArray[np.uint8], below_db: float) -> npt.NDArray[np.uint8]:
+    """A canvas' pixels, once they differ so much from what they were."""
+    for _ in range(60):
+        now = canvas_pixels(canvas)
+        if now.shape != before.shape or psnr_db(before, now) < below_db:
+            return now
+        canvas.page.wait_for_timeout(500)
+    raise AssertionError("the picture does not change")
 
 
 def _decoded(url: str) -> bytes:
@@ -117,6 +129,15 @@ class Lab:
         watched.page.evaluate(_ADD_CELL, code)
         watched.page.wait_for_function(_ALL_DONE, timeout=2 * LONG_MS)
         return watched.page.locator(".jp-Notebook .jp-Cell").last.locator(".jp-OutputArea-output").inner_text().strip()
+
+    def run_until(self, watched: Watched, code: str, is_there: Callable[[Any], bool]) -> Any:
+        """The JSON that a cell prints, once it is as wished: what a person sets travels to the kernel by itself."""
+        for _ in range(20):
+            value = json.loads(self.run(watched, f"import json; print(json.dumps({code}))"))
+            if is_there(value):
+                return value
+            watched.page.wait_for_timeout(500)
+        raise AssertionError(f"{code} stays {value}")
 
     def save(self, watched: Watched) -> None:
         watched.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")

@@ -91,7 +91,7 @@ class LocalStack:
             timeout=timeout_s,
             check=False,
         )
-        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:]
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-6000:] + self.log.read_text()[-3000:]
         return done.stdout + done.stderr
 
     def deploy(self) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from splatlib.config import CamerasConfig, Job, MasksConfig, TrainConfig
-from splatlib.errors import CamerasError
+from splatlib.errors import CamerasError, ConfigError, MissingDependencyError
 from splatlib.pipeline import Reconstruction, _absolute, reconstruct
 from splatlib.workspace import Workspace
 from tests.fakes import FakeStages, fake_exports, fake_frames, fake_masks, fake_scene, fake_splat
@@ -47,6 +47,30 @@ def test_a_change_redoes_what_depends_on_it(fake_stages: FakeStages, capture: Pa
     fake_stages.worked.clear()
     reconstruct(Job(capture=str(capture), cameras=CamerasConfig(seed=1)), ws)
     assert fake_stages.worked == ALL
+
+
+@pytest.mark.parametrize(
+    ("train", "error", "words"),
+    [
+        (TrainConfig(backend="splatfacto"), MissingDependencyError, "nerfstudio of splatfacto"),
+        (TrainConfig(backend="3dgut", robust=True), ConfigError, "has no train.robust"),
+        (TrainConfig(backend="nerfacto"), ConfigError, "makes a mesh"),
+    ],
+)
+def test_another_trainer_that_cannot_run_here_is_told_before_the_first_stage(
+    train: TrainConfig,
+    error: type[Exception],
+    words: str,
+    fake_stages: FakeStages,
+    capture: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SPLATLIB_ENVIRONMENTS", str(tmp_path / "none"))
+    monkeypatch.delenv("SPLATLIB_ENVIRONMENT_NERFSTUDIO", raising=False)
+    with pytest.raises(error, match=words):
+        reconstruct(Job(capture=str(capture), train=train), tmp_path / "ws")
+    assert fake_stages.worked == []
 
 
 def test_trainings_share_the_cameras(fake_stages: FakeStages, capture: Path, tmp_path: Path) -> None:

@@ -51,8 +51,7 @@ def train_elsewhere(
     stage = ws.stage(Splat, config, {"cameras": scene.digest}, run)
     if (done := stage.reuse()) is not None:
         return done
-    environment = require(description_for(config.backend))
-    _require_gpu(environment, config)
+    environment = require_ready(config)
     with stage.work(keep_partial=True) as directory:
         warnings = notes(trainer, config, scene)
         train_views, held_out = views
@@ -62,13 +61,22 @@ def train_elsewhere(
         return stage.finish(training.to_the_end(warnings))
 
 
-def _require_gpu(environment: Environment, config: TrainConfig) -> None:
+def require_ready(config: TrainConfig) -> Environment:
+    """The environment that will train.
+
+    Raises:
+        ConfigError, DeviceError: settings that the trainer does not have.
+        MissingDependencyError: the environment is not there. NoGpuError: it finds no GPU.
+    """
+    require_honoured(trainer_for(config.backend), config)
+    environment = require(description_for(config.backend))
     if environment.gpu is None:
         raise NoGpuError(
             f"{config.backend} needs a GPU, and its environment finds none",
             why=environment.why_no_gpu,
             hint="train on a GPU machine, or with backend splatlib",
         )
+    return environment
 
 
 class _Training:

@@ -36,6 +36,7 @@ export class Viewport {
   private movedAt = -Infinity;
   private coarse = 1;
   private releaseTimer = 0;
+  private isVisible = false;
   private isDisposed = false;
   private readonly seen: IntersectionObserver;
   private readonly resized: ResizeObserver;
@@ -47,7 +48,7 @@ export class Viewport {
     if (options.poster) this.keep(pictureOf(options.poster));
     this.seen = new IntersectionObserver(([entry]) => this.onVisible(entry.isIntersecting), { rootMargin: "80px" });
     this.seen.observe(this.element);
-    this.resized = new ResizeObserver(() => this.changed());
+    this.resized = new ResizeObserver(() => this.onResize());
     this.resized.observe(this.element);
     for (const event of ["pointerenter", "pointerdown", "focusin"]) {
       this.element.addEventListener(event, () => this.mount());
@@ -60,6 +61,11 @@ export class Viewport {
 
   get height(): number {
     return Math.max(1, this.element.clientHeight);
+  }
+
+  /** A notebook takes outputs out of the page and puts them back; a picture of no pixels is not worth drawing. */
+  get hasSize(): boolean {
+    return this.element.clientWidth > 0 && this.element.clientHeight > 0;
   }
 
   /** Drawn by the processor; known once the first context exists. */
@@ -124,8 +130,15 @@ export class Viewport {
 
   private onVisible(isVisible: boolean): void {
     clearTimeout(this.releaseTimer);
+    this.isVisible = isVisible;
     if (isVisible) this.mount();
     else this.releaseTimer = setTimeout(() => this.release(), RELEASE_MS) as unknown as number;
+  }
+
+  private onResize(): void {
+    if (!this.hasSize) return;
+    if (this.isVisible) this.mount();
+    this.changed();
   }
 
   private mount(): void {
@@ -200,6 +213,7 @@ export class Viewport {
   }
 
   private draw(gl: WebGL2RenderingContext): void {
+    if (!this.hasSize) return;
     const canvas = gl.canvas as HTMLCanvasElement;
     const isMoving = performance.now() - this.movedAt < IDLE_MS;
     const ratio = isSoftware(gl) ? 1 : Math.min(globalThis.devicePixelRatio || 1, 2);

@@ -88,7 +88,7 @@ export class SplatView {
 
   /** A fast GPU draws at once, in the old order; a slow one draws once, in the new order. */
   private onView(): void {
-    if (!this.layer) return;
+    if (!this.layer || !this.viewport.hasSize) return;
     if (!this.viewport.isSlow) this.viewport.requestDraw();
     if (this.viewport.isMounted) this.sort().catch((error: unknown) => this.shell.fail(error));
   }
