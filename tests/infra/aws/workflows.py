@@ -140,7 +140,15 @@ def _client_for(region: str, service: str, state_credentials: Any = None) -> Any
                     max_pool_connections=64,
                 ),
             )
+            if service == "s3":
+                _clients[service].meta.events.register("provide-client-params.s3.PutObject", _with_json_body)
         return _clients[service]
+
+
+def _with_json_body(params: dict[str, Any], **_: Any) -> dict[str, Any]:
+    """Step Functions writes an object as JSON."""
+    body = params.get("Body")
+    return {**params, "Body": json.dumps(body).encode()} if isinstance(body, dict) else params
 
 
 def _with_event(reflect: Callable[[Any], None]) -> Callable[[Any], None]:
