@@ -14,7 +14,7 @@
 #   make image-local                its CPU variant, by buildah on a base made by debootstrap (as root, on Debian)
 #   make deploy EMAIL=you@example.com   the production stack, into the AWS account of your credentials; ARGS="-c vpc=true"
 #   make cloud-image                its container image, built there; make destroy takes the stack away, data stays
-#   make infra-lint                 what a change of infra/ must pass besides
+#   make infra-lint                 what a change of infra/ must pass besides; make infra-scan: checkov, slower
 #   make clean                      remove build leftovers and caches; runs/ and .venv stay
 
 SHELL := /bin/bash
@@ -32,7 +32,7 @@ PRESET ?= preview
 ARGS ?=
 
 .DELETE_ON_ERROR:
-.PHONY: infra-install infra-lint deploy diff destroy cloud-image demo test splat capture-named lab studio js js-check lint clean install
+.PHONY: infra-install infra-lint infra-scan deploy diff destroy cloud-image demo test splat capture-named lab studio js js-check lint clean install
 
 install: $(INSTALLED_TO_TEST)
 
@@ -120,6 +120,15 @@ destroy: infra-install
 
 cloud-image:
 	aws codebuild start-build --project-name $(STACK)-image --query build.id --output text
+
+build/checkov/bin/checkov:
+	$(PYTHON) -m venv build/checkov
+	build/checkov/bin/pip install --quiet checkov
+
+infra-scan: infra-install build/checkov/bin/checkov
+	PATH="$(abspath $(VENV)/bin):$$PATH" $(CDK) synth --quiet $(CONTEXT)
+	build/checkov/bin/checkov --config-file infra/checkov.yml --compact --quiet --file build/cdk.out/Production.template.json
+	build/checkov/bin/checkov --config-file infra/checkov.yml --compact --quiet --directory infra/terraform
 
 infra-lint: infra-install
 	PATH="$(abspath $(VENV)/bin):$$PATH" $(CDK) synth --quiet $(CONTEXT)

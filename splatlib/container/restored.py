@@ -8,7 +8,7 @@ from pathlib import Path
 from splatlib.artifacts import ARTIFACT_FILE
 from splatlib.files import os_errors_translated, write_atomically
 from splatlib.progress import logger
-from splatlib.workspace import STARTED_FILE
+from splatlib.stage import STARTED_FILE
 
 
 def discard_torn_stages(workspace: Path) -> list[str]:

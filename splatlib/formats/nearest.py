@@ -15,7 +15,6 @@ import numpy.typing as npt
 from splatlib.threads import available_cpus
 
 FloatArray = npt.NDArray[np.float32]
-_PROBED_GROUPS = 6
 _POPULAR = 24
 _BLOCK_ROWS = 1 << 14
 
@@ -61,11 +60,13 @@ def _search(rows, weights, entries, offsets, centers, starts, members, popular, 
         labels[i] = label
 
 
-def assign(rows: FloatArray, weights: FloatArray, entries: FloatArray, costs: FloatArray) -> npt.NDArray[np.int32]:
+def assign(
+    rows: FloatArray, weights: FloatArray, entries: FloatArray, costs: FloatArray, probed: int = 6
+) -> npt.NDArray[np.int32]:
     """[N] the entry of about the least weight · distance² + cost.
 
     Args:
-        rows: [N, D]. weights: [N]. entries: [K, D]. costs: [K].
+        rows: [N, D]. weights: [N]. entries: [K, D]. costs: [K]. probed: groups of entries that are searched.
     """
     centers = _group_centers(entries)
     of_group = _plain_nearest(entries, centers)
@@ -73,7 +74,7 @@ def assign(rows: FloatArray, weights: FloatArray, entries: FloatArray, costs: Fl
     starts = np.concatenate([[0], np.cumsum(np.bincount(of_group, minlength=len(centers)))])
     popular = np.argsort(costs, kind="stable")[: _POPULAR if costs.any() else 0].astype(np.int32)
     offsets = np.stack([(entries * entries).sum(axis=1), costs], axis=1).astype(np.float32)
-    probed = min(_PROBED_GROUPS, len(centers))
+    probed = min(probed, len(centers))
     labels = np.empty(len(rows), np.int32)
 
     def search(begin: int) -> None:

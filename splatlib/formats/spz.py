@@ -8,7 +8,7 @@ Version 3 is the newest that the common web viewers read. Layout: github.com/nia
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +79,7 @@ def encode(
     order, sh = morton_order(turned.means), np.empty((len(turned), 0), np.uint8)
     if turned.sh_degree:
         rest = turned.sh[:, 1:].reshape(len(turned), -1)
-        palette = make_palette(rest, weights, quality)
+        palette = make_palette(rest, weights, replace(quality, sh_rate=0.0))  # runs cost nothing: no index is cheaper
         # Runs of one palette entry cost next to nothing; inside a run, neighbours share their high bytes.
         order = order[np.argsort(palette.labels[order], kind="stable")]
         unit = _SH_STEP * 2.0 ** exponents(np.array(quality.sh), _SH_STEP, 4)

@@ -17,11 +17,11 @@ from splatlib.errors import TrainingError
 from splatlib.events import Control
 from splatlib.files import write_atomically
 from splatlib.progress import bar, logger
+from splatlib.stage import Stage
 from splatlib.train.evaluation import HeldOut, render_picture, write_picture
 from splatlib.train.loop import Trainer
 from splatlib.train.requests import Requests, deferred_interrupt
 from splatlib.train.rows import keep_rows, rows_of
-from splatlib.workspace import Stage
 
 CHECKPOINT_FILE = "checkpoint.pt"
 # Reading a loss waits for the device: on a GPU, which is steps behind, that is worth doing rarely.

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from splatlib.cli import main
-from splatlib.workspace import Stage
+from splatlib.stage import Stage
 
 
 def die() -> None:

@@ -19,6 +19,7 @@ import pytest
 from splatlib.artifacts import SparseScene
 from splatlib.config import TrainConfig
 from splatlib.environments import description_for, require
+from splatlib.errors import MissingDependencyError
 from splatlib.train.dataset import split_held_out
 from splatlib.train.external import nerfstudio, trainer_for
 from splatlib.train.external.nerfacto import Nerfacto
@@ -91,9 +92,13 @@ def scene(tmp_path: Path) -> SparseScene:
 def work_of(
     trainer: Trainer, scene: SparseScene, folder: Path, monkeypatch: pytest.MonkeyPatch, **more: object
 ) -> Work:
-    monkeypatch.setenv("SPLATLIB_ENVIRONMENT_NERFSTUDIO", PLACE)
+    for name in ("NERFSTUDIO", "SPLATFACTO_W"):
+        monkeypatch.setenv(f"SPLATLIB_ENVIRONMENT_{name}", PLACE)
     config = TrainConfig.from_dict({"backend": trainer.backend, **more})
-    environment = require(description_for(trainer.backend))
+    try:
+        environment = require(description_for(trainer.backend))
+    except MissingDependencyError as error:
+        pytest.skip(f"{trainer.backend}: {error.why}")
     train_views, held_out = split_held_out(scene.views, config.held_out_every)
     work = Work(scene, train_views, held_out, config, environment, folder, config.steps or trainer.steps)
     work.output.mkdir(parents=True)
@@ -101,13 +106,16 @@ def work_of(
     return work
 
 
-@pytest.mark.parametrize("backend", ["splatfacto", "splatfacto-big", "splatfacto-mcmc", "nerfacto"])
+@pytest.mark.parametrize(
+    "backend", ["splatfacto", "splatfacto-big", "splatfacto-mcmc", "splatfacto-w-light", "nerfacto"]
+)
 def test_its_command_line_takes_our_options_and_its_reader_our_folder(
     backend: str, scene: SparseScene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer = trainer_for(backend)
     mcmc = {"max_gaussians": 5000} if backend == "splatfacto-mcmc" else {}
-    more = {} if backend == "nerfacto" else {"sh_degree": 2, "ssim_weight": 0.1, "background": "white", **mcmc}
+    white = {} if backend == "splatfacto-w-light" else {"background": "white"}
+    more = {} if backend == "nerfacto" else {"sh_degree": 2, "ssim_weight": 0.1, **white, **mcmc}
     work = work_of(trainer, scene, tmp_path / "work", monkeypatch, steps=6000, seed=5, **more)
     command = trainer.training(work)
     assert command is not None
@@ -117,8 +125,12 @@ def test_its_command_line_takes_our_options_and_its_reader_our_folder(
     if backend == "nerfacto":
         assert answer["model"]["predict_normals"] is True
     else:
-        expected = {"sh_degree": 2, "ssim_lambda": 0.1, "background_color": "white", "rasterize_mode": "classic"}
-        expected |= {"resolution_schedule": 600, "sh_degree_interval": 200, "use_bilateral_grid": False}
+        expected = {"sh_degree": 2, "ssim_lambda": 0.1, "rasterize_mode": "classic", "resolution_schedule": 600}
+        expected |= {"sh_degree_interval": 200, "stop_split_at": 5000 if backend == "splatfacto-mcmc" else 3000}
+        if backend == "splatfacto-w-light":
+            expected |= {"enable_bg_model": True, "enable_alpha_loss": True, "enable_robust_mask": True}
+        else:
+            expected |= {"background_color": "white", "use_bilateral_grid": False}
         if backend == "splatfacto-mcmc":
             expected |= {"strategy": "mcmc", "max_gs_num": 5000, "use_scale_regularization": True}
         assert {name: answer["model"][name] for name in expected} == expected

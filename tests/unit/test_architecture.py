@@ -32,6 +32,7 @@ CORE = {
     "formats",
     "scene_formats",
     "environments",
+    "stage",
     "workspace",
 }
 
@@ -55,6 +56,7 @@ MAY_SEE: dict[str, set[str]] = {
     "formats": {"_version", "errors", "files", "gaussians", "ply", "similarity", "threads"},
     "scene_formats": {"artifacts", "errors", "files", "ply", "threads"},
     "environments": {"errors", "files", "progress"},
+    "stage": {"_version", "errors", "artifacts", "config", "files", "progress"},
     "workspace": CORE
     - {"gaussians", "similarity", "crop", "events", "formats", "scene_formats", "environments", "workspace"},
     "render": CORE,

@@ -26,7 +26,8 @@ from splatlib.errors import (
     WorkspaceNotWritableError,
 )
 from splatlib.files import digest_of, digest_of_path, write_atomically
-from splatlib.workspace import SCHEMA, Stage, Workspace, library_versions
+from splatlib.stage import SCHEMA, Stage, library_versions
+from splatlib.workspace import Workspace
 from tests.fakes import fake_exports, fake_frames, fake_splat
 
 

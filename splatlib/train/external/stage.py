@@ -17,12 +17,13 @@ from splatlib.errors import NoGpuError
 from splatlib.events import Control, append_event
 from splatlib.progress import bar, logger
 from splatlib.scene_formats import PlacedView
+from splatlib.stage import Stage
 from splatlib.train.external import trainer_for
 from splatlib.train.external.measure import measure_gaussians, measure_renders
 from splatlib.train.external.protocol import Results, Trainer, Work
 from splatlib.train.external.runner import Runner
 from splatlib.train.external.settings import notes, require_honoured, require_lenses
-from splatlib.workspace import Stage, Workspace
+from splatlib.workspace import Workspace
 
 
 def train_elsewhere(
