@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -32,7 +33,7 @@ def template() -> Template:
     return synthesised()
 
 
-def resources(template: Template, kind: str) -> dict[str, Any]:
+def resources(template: Template, kind: str) -> Mapping[str, Any]:
     return template.find_resources(kind)
 
 
