@@ -141,9 +141,9 @@ def test_two_splats_share_a_camera(opened: Watched) -> None:
     opened.page.mouse.move(box["x"] + 180, box["y"] + 100, steps=5)
     opened.page.mouse.up()
     wait_for_change(canvases.nth(1), first, 30)
-    left = wait_for_change(canvases.nth(0), first, 30)
+    # fewer pixels are drawn while something moves
+    wait_for_pixels(canvases.nth(0), lambda left: left.shape == first.shape and psnr_db(first, left) < 30)
     wait_for_pixels(canvases.nth(1), lambda right: alike(canvas_pixels(canvases.nth(0)), right, 40))
-    assert left.shape == first.shape
 
 
 def test_without_webgl_the_picture_stays_and_the_view_says_why(saved: Path, chromium: Any) -> None:
