@@ -57,7 +57,7 @@ class Volume:
 
 
 @numba.njit(nogil=True, cache=True, fastmath=True)
-def _fuse(begin, end, distances, weights, colors, depth, image, pose, lens, low, voxel):  # pragma: no cover
+def _fuse(begin, end, distances, weights, colors, depth, image, pose, lens, low, voxel):
     height, width = depth.shape
     truncation = np.float32(TRUNCATION_VOXELS) * voxel
     for i in range(begin, end):

@@ -20,7 +20,7 @@ _BLOCK_ROWS = 1 << 14
 
 
 @numba.njit(nogil=True, cache=True, fastmath=True)
-def _search(rows, weights, entries, offsets, centers, starts, members, popular, probed, labels):  # pragma: no cover
+def _search(rows, weights, entries, offsets, centers, starts, members, popular, probed, labels):
     """labels[i]: of the entries looked at, that of least weight · (|e|² - 2 r·e) + cost; offsets [K, 2]: |e|², cost."""
     num_groups, dims = centers.shape
     best_groups = np.empty(probed, np.int64)
