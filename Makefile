@@ -138,7 +138,7 @@ infra-lint: infra-install
 	build/node/node_modules/.bin/asl-validator --json-path infra/*/*.asl.json
 	@if ! command -v terraform >/dev/null; then echo "terraform is not here: its module is not checked" >&2; \
 	elif [ -n "$(TF_PLUGINS)" ]; then $(MAKE) --no-print-directory terraform-check; \
-	else terraform fmt -check infra/terraform; echo "not validated: TF_PLUGINS names no AWS provider" >&2; fi
+	else terraform fmt -check infra/terraform && echo "not validated: TF_PLUGINS names no AWS provider" >&2; fi
 
 # Without TF_PLUGINS, the provider comes from Terraform's registry.
 terraform-check:
