@@ -4,8 +4,8 @@ pip resolves what ``pyproject.toml`` asks for on Linux (x86-64), without install
 for each Python of the base images. Versions and the SHA-256 of every wheel that it would take go to
 ``container/locks``: torch and NVIDIA's libraries, which the CPU variant has from elsewhere, to ``torch-gpu.txt``,
 COLMAP to ``colmap-cpu.txt``, the same version of it built for CUDA 12, with the two libraries of CUDA that it is linked
-to, to ``colmap-gpu.txt``, all else to ``ours.txt``. With names only these are written again. The other trainers' pins are in
-``splatlib/environments``.
+to, to ``colmap-gpu.txt``, all else to ``ours.txt``. With names only these are written again. The other trainers' pins
+are in ``splatlib/environments``.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def run_locally(job: Job, name: str, folder: Path) -> str:
     Raises RuntimeError, as the SDK does, where the container does not end well.
     """
     import boto3.session
-    from sagemaker.local import LocalSession
+    from sagemaker.local.local_session import LocalSession
 
     baggage = pack(job)
     places = Places(f"s3://{BUCKET}/{name}", name)
