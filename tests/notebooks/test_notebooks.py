@@ -202,6 +202,8 @@ def test_export_delivers_and_measures(tmp_path: Path) -> None:
         "scene.html",
     }
     more = tmp_path / "runs" / "export-more" / "export"
+    inside, whole = (int(n.replace(",", "")) for n in re.findall(r"[0-9,]+", printed_line("are in the box", printed)))
+    assert 0 < json.loads((more / "artifact.json").read_text())["num_delivered"] <= inside < whole
     assert (more / "flythrough.mp4").stat().st_size > 10_000 and (more / "scene.mesh.glb").stat().st_size > 10_000
 
 
