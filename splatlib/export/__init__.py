@@ -119,8 +119,8 @@ def _crop(judge: Judge, config: ExportConfig, delivered_from_world: Similarity) 
         raise ExportError(
             "cropping leaves no Gaussian",
             why=f"all lie outside {config.crop or config.crop_box or config.crop_sphere}",
-            hint="crop is in the axes of the trained splat, as view_splat(splat) shows it; crop_box and crop_sphere are "
-            "in those of the delivered PLY: right, down, front, from the ground below the middle",
+            hint="crop is in the axes of the trained splat, as view_splat(splat) shows it; crop_box and crop_sphere "
+            "are in those of the delivered PLY: right, down, front, from the ground below the middle",
         )
     known = judge.contributions
     logger.info("export: cropped to %d of %d Gaussians", kept.sum(), len(kept))

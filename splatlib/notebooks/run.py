@@ -109,7 +109,7 @@ def _text_bars() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _no_doubts_about_parameters() -> Iterator[None]:
-    """papermill knows no annotation like ``str | list`` and calls such a parameter unknown; they are checked already."""
+    """papermill cannot read an annotation ``str | list`` and calls it unknown; all are checked already."""
     papermill_log = logging.getLogger("papermill")
     papermill_log.addFilter(_is_no_doubt)
     try:
