@@ -154,7 +154,10 @@ class LocalStack:
             for message in messages:
                 content = json.loads(message["Body"])
                 found.append((content["Subject"], content["Message"]))
-                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            handles = [
+                {"Id": str(number), "ReceiptHandle": message["ReceiptHandle"]} for number, message in enumerate(messages)
+            ]
+            sqs.delete_message_batch(QueueUrl=url, Entries=handles)
         return found
 
     def calls(self) -> list[dict[str, Any]]:

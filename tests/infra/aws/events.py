@@ -65,6 +65,7 @@ def _poll(mapping: Any) -> None:
     sqs = boto3.client("sqs", region_name=REGION)
     account, name = mapping.event_source_arn.split(":")[4:6]
     url = sqs.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"]
+    pause_s = 0.05
     while True:
         try:
             answer = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=min(10, mapping.batch_size or 10))
@@ -72,8 +73,10 @@ def _poll(mapping: Any) -> None:
             return
         messages = answer.get("Messages", [])
         if not messages:
-            time.sleep(0.05)
+            time.sleep(pause_s)
+            pause_s = min(0.4, 1.5 * pause_s)
             continue
+        pause_s = 0.05
         event = {
             "Records": [
                 {"messageId": message["MessageId"], "body": message["Body"], "receiptHandle": message["ReceiptHandle"]}

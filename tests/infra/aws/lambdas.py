@@ -99,8 +99,8 @@ def invoke(self: Any, event: Any = None) -> tuple[str, bool, str]:
         answer, logged = worker.call(event)
     finally:
         pool.put(worker)
-    for line in filter(None, logged.splitlines()):
-        self.save_logs(line)
+    if logged.strip():
+        self.save_logs(logged)
     if happens("lambda_after"):
         return _failed("Lambda.Unknown", "injected: it ran, and its answer was lost")
     if "error" in answer:

@@ -74,12 +74,12 @@ def _model(self: Any, root: Path) -> None:
     if output.get("CompressionType") != "NONE":
         return _put_model(self, root)
     bucket, _, prefix = output["S3OutputPath"].removeprefix("s3://").partition("/")
-    s3 = self._aws.client("s3")
+    s3 = self._client("s3")
     for path in sorted((root / "model").rglob("*")):
         if path.is_file():
             name = path.relative_to(root / "model").as_posix()
             key = f"{prefix.rstrip('/')}/{self._request['TrainingJobName']}/output/model/{name}"
-            s3.upload_file(str(path), bucket, key)
+            s3.put_object(Bucket=bucket, Key=key, Body=path.read_bytes())
     return None
 
 
