@@ -155,7 +155,8 @@ class LocalStack:
                 content = json.loads(message["Body"])
                 found.append((content["Subject"], content["Message"]))
             handles = [
-                {"Id": str(number), "ReceiptHandle": message["ReceiptHandle"]} for number, message in enumerate(messages)
+                {"Id": str(number), "ReceiptHandle": message["ReceiptHandle"]}
+                for number, message in enumerate(messages)
             ]
             sqs.delete_message_batch(QueueUrl=url, Entries=handles)
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -160,9 +161,12 @@ class Running:
     def _put_lines(self, process: subprocess.Popen[str]) -> None:
         logs = self._client("logs")
         stream = f"{self._request['TrainingJobName']}/algo-1-{int(time.time())}-{self.containers}"
-        if not logs.describe_log_groups(logGroupNamePrefix=LOG_GROUP)["logGroups"]:
-            logs.create_log_group(logGroupName=LOG_GROUP)
-        logs.create_log_stream(logGroupName=LOG_GROUP, logStreamName=stream)
+        try:
+            logs.create_log_stream(logGroupName=LOG_GROUP, logStreamName=stream)
+        except logs.exceptions.ResourceNotFoundException:
+            with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):  # of a job at the same moment
+                logs.create_log_group(logGroupName=LOG_GROUP)
+            logs.create_log_stream(logGroupName=LOG_GROUP, logStreamName=stream)
         assert process.stdout is not None
         for line in process.stdout:
             if text := line.rstrip("\n"):
