@@ -1,5 +1,6 @@
-"""The image's build as CodeBuild runs it: the commands of its buildspec in one shell, with its role's key. ``docker`` is a
-stand-in, since there is no engine here; so is the ``aws`` command line, whose calls boto3 makes."""
+"""The image's build as CodeBuild runs it: the commands of its buildspec in one shell, in the sources, with its role's key.
+
+``docker`` is a stand-in, since there is no engine here; so is the ``aws`` command line, whose calls boto3 makes."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from infra.image.construct import BUILD
-from tests.infra.local_stack import ACCOUNT, REGION, STACK, LocalStack
+from tests.infra.local_stack import ACCOUNT, REGION, ROOT, STACK, LocalStack
 
 _AWS = """
 import json, sys
@@ -69,7 +70,7 @@ def build_image(stack: LocalStack, folder: Path, tag: str) -> list[str]:
     commands = yaml.safe_load(BUILD.read_text())["phases"]["build"]["commands"]
     subprocess.run(
         ["bash", "-c", "\n".join(commands)],
-        cwd=folder,
+        cwd=ROOT,
         check=True,
         env={
             **stack.environment,
