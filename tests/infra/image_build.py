@@ -1,4 +1,4 @@
-"""The image's build as CodeBuild runs it: the commands of its buildspec in one shell, in the sources, with its role's key.
+"""The image's build as CodeBuild runs it: its buildspec's commands in one shell, in the sources, with its role's key.
 
 ``docker`` is a stand-in, since there is no engine here; so is the ``aws`` command line, whose calls boto3 makes."""
 
