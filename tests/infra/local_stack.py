@@ -39,6 +39,7 @@ class LocalStack:
     log: Path
     context: dict[str, str] = field(default_factory=dict)
     clients: dict[str, Any] = field(default_factory=dict)
+    _letters: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -156,6 +157,11 @@ class LocalStack:
                 found.append((content["Subject"], content["Message"]))
                 sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
         return found
+
+    def letters(self) -> list[tuple[str, str]]:
+        """Subject and text of all mails that ever came."""
+        self._letters.extend(self.mails())
+        return self._letters
 
     def calls(self) -> list[dict[str, Any]]:
         """What each role of the stack asked for."""

@@ -4,6 +4,7 @@
 {"reason": "CapacityError: …", "seconds": 0.1}        SageMaker's own fault: no container ever ran
 {"interrupt_after_s": 3}                              a spot instance that is taken away once
 {"limit_s": 2}                                        a time limit shorter than the request's
+{"real": true}                                        the container's real entry point, instead of the short program
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ _one_container, _run_process, _put_model, _end = (
     Running._put_model,
     Running._end,
 )
-# What stands for the image: a program that does what the plan says, or the real entry point.
+# What stands for the image: a program that does what the plan says, unless the plan wants the real entry point.
+_REAL = [sys.executable, "-m", "splatlib.container"]
 _PROGRAM = """
 import json, os, sys, time
 plan = json.loads(os.environ["PLAN"])
@@ -43,7 +45,7 @@ open(root + "/model/scene.spz", "wb").write(b"splat")
 
 
 def container() -> list[str]:
-    return list(HERE.entry_point) or [sys.executable, "-I", "-S", "-c", _PROGRAM]
+    return [sys.executable, "-I", "-S", "-c", _PROGRAM]
 
 
 def plan_of(job_name: str) -> dict[str, Any]:
@@ -61,6 +63,8 @@ def _one(self: Any) -> tuple[int, str]:
 
 def _process(self: Any, root: Path, started_s: float) -> int:
     plan = plan_of(self._request["TrainingJobName"])
+    if plan.get("real"):
+        self._container = _REAL
     if "interrupt_after_s" in plan and self.containers == 1:
         threading.Timer(plan["interrupt_after_s"], self.interrupt).start()
     if "limit_s" in plan:
