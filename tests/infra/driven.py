@@ -18,6 +18,7 @@ from tests.infra.local_stack import LocalStack, local_stack, wait_for
 from tests.unit.test_toolbox import TOOLBOX
 
 EXPECTED = Path(__file__).with_name("outcomes.json")
+RUNBOOK = Path(__file__).parents[2] / "docs" / "runbook.md"
 
 # By the submission's id: what SageMaker makes of its training jobs.
 PLANS: list[tuple[str, dict[str, Any]]] = [
@@ -200,6 +201,12 @@ def _stable(value: Any) -> Any:
     # fields come and go with splatlib's configuration
     text = re.sub(r"the fields of train are [a-z_, 0-9]+", "the fields of train are …", text)
     return json.loads(text)
+
+
+def chapters_of_alarms() -> set[str]:
+    """Names of alarms, as the runbook's headings have them."""
+    headings = re.findall(r"^## ([a-z-]+(?:, [a-z-]+)*)$", RUNBOOK.read_text(), re.MULTILINE)
+    return {name for heading in headings for name in heading.split(", ")}
 
 
 def expected() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import papermill
@@ -32,4 +33,6 @@ def test_a_capture_goes_through_the_whole_chain(
     assert sum("image/png" in text for text in texts) == 1
     ((subject, mail),) = [letter for letter in cdk_stack.letters() if "sample" in letter[0]]
     print(subject, mail, sep="\n")
-    assert "Complete" in subject and "PSNR" in mail and "Cost: $" in mail
+    train = json.loads(next(tmp_path.rglob("report.json")).read_text())["train"]
+    assert "Complete" in subject and "Cost: $" in mail
+    assert f"PSNR {train['psnr_db']:.2f} dB" in mail and f"{train['num_gaussians']:,}" in mail

@@ -123,6 +123,14 @@ def test_the_real_entry_point_on_the_sample_capture(
 
 @needs_terraform
 @pytest.mark.slow
+def test_its_alarms_are_cdks_and_the_runbooks(stack: LocalStack) -> None:
+    pages = stack.client("cloudwatch").get_paginator("describe_alarms").paginate()
+    alarms = [alarm for page in pages for alarm in page["MetricAlarms"]]
+    assert {alarm["AlarmName"].removeprefix("splatlib-") for alarm in alarms} == driven.chapters_of_alarms()
+
+
+@needs_terraform
+@pytest.mark.slow
 def test_a_second_plan_changes_nothing(stack: LocalStack) -> None:
     folder = Path(stack.log.with_name("folder").read_text())
     plan = terraform(stack, folder, "plan")
@@ -135,5 +143,9 @@ def test_data_cannot_be_destroyed_by_accident(stack: LocalStack) -> None:
     folder = Path(stack.log.with_name("folder").read_text())
     with pytest.raises(AssertionError) as refused:
         terraform(stack, folder, "destroy", "-auto-approve")
-    for kept in ("aws_s3_bucket.jobs", "aws_dynamodb_table.records", "aws_kms_key.stack"):
-        assert kept in str(refused.value), kept
+    # it names the first that it comes to
+    assert "prevent_destroy" in str(refused.value) and "aws_s3_bucket.jobs" in str(refused.value)
+    text = "\n}\n".join(path.read_text() for path in sorted(MODULE.glob("*.tf")))
+    blocks = re.findall(r'resource "(\w+)" "(\w+)" \{(.*?)\n\}', text, re.DOTALL)
+    kept = {f"{kind}.{name}" for kind, name, block in blocks if "prevent_destroy = true" in block}
+    assert kept == {"aws_s3_bucket.jobs", "aws_dynamodb_table.records", "aws_kms_key.stack"}
