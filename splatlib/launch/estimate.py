@@ -122,7 +122,7 @@ def refuse_beyond(budget_usd: float | None, estimated: Estimate) -> None:
     if estimated.usd is None:
         raise BudgetError(
             f"the budget of ${budget_usd:.2f} cannot be held: no price of {estimated.instance} is known here",
-            hint="read AWS's price list with: splat prices --region REGION; or leave the budget out",
+            hint="read AWS's price list with: splat prices update --region REGION; or leave the budget out",
         )
     if estimated.usd[2] > budget_usd:
         raise BudgetError(
