@@ -128,13 +128,15 @@ build/checkov/bin/checkov:
 
 infra-scan: infra-install build/checkov/bin/checkov
 	PATH="$(abspath $(VENV)/bin):$$PATH" $(CDK) synth --quiet $(CONTEXT)
-	build/checkov/bin/checkov --config-file infra/checkov.yml --compact --quiet --file build/cdk.out/Production.template.json
-	build/checkov/bin/checkov --config-file infra/checkov.yml --compact --quiet --directory infra/terraform
+	build/checkov/bin/checkov --compact --quiet --file build/cdk.out/Production.template.json
+	build/checkov/bin/checkov --compact --quiet --directory infra/terraform
+	build/checkov/bin/checkov --compact --quiet --framework dockerfile --file container/Dockerfile
 
 infra-lint: infra-install
 	PATH="$(abspath $(VENV)/bin):$$PATH" $(CDK) synth --quiet $(CONTEXT)
 	$(IN_VENV) bandit --quiet --recursive infra splatlib/launch
-	$(VENV)/bin/cfn-lint --config-file infra/cfnlintrc.yml build/cdk.out/Production.template.json
+	$(VENV)/bin/cfn-lint build/cdk.out/Production.template.json
+	$(VENV)/bin/hadolint container/Dockerfile
 	build/node/node_modules/.bin/asl-validator --json-path infra/*/*.asl.json
 	@if ! command -v terraform >/dev/null; then echo "terraform is not here: its module is not checked" >&2; \
 	elif [ -n "$(TF_PLUGINS)" ]; then $(MAKE) --no-print-directory terraform-check; \

@@ -16,7 +16,7 @@ from splatlib.cli import app
 from splatlib.config import Job
 from splatlib.errors import LaunchError
 from splatlib.launch import Production
-from tests.infra import driven, privileges
+from tests.infra import driven
 from tests.infra.local_stack import LocalStack, find_cdk, wait_for
 
 pytest.importorskip("jsonata", reason="the requirements of infra are not installed: make infra-install")
@@ -206,20 +206,3 @@ def test_the_command_line(stack: LocalStack, production: Production) -> None:
     assert missing.exit_code == 1 and "no record of t-nothing" in missing.output
     elsewhere = runner.invoke(app, ["production", "list", "--stack", "other"])
     assert elsewhere.exit_code == 1 and "there is no stack other here" in elsewhere.output
-
-
-def test_roles_may_do_what_they_did_and_nothing_else(stack: LocalStack) -> None:
-    """Runs after all others: of all their calls."""
-    sweep = stack.client("lambda").invoke(FunctionName="splatlib-sweep", Payload=b"{}")
-    assert json.loads(sweep["Payload"].read()) == {"started": 0, "ended": 0, "mailed": 0}
-    asked = set(privileges.used(stack.calls()))
-    denied = [entry for entry in asked if not privileges.allowed(*entry)]
-    assert not denied, denied
-    for role in ("trigger", "prepare", "complete", "workflow"):
-        did = {action for name, action, _ in asked if name == role}
-        idle = privileges.actions_of(role) - did - set(privileges.BY_AWS_ITSELF)
-        assert not idle, f"{role} may do what nobody needed: {idle}"
-
-
-def test_the_second_deployment_changes_nothing(stack: LocalStack) -> None:
-    assert "there were no differences" in stack.cdk("diff").lower()
