@@ -27,7 +27,7 @@ TRANSITION, SQS_REQUEST, MAIL = 0.025 / 1e3, 0.40 / 1e6, 2.0 / 1e5
 DYNAMODB_WRITE, DYNAMODB_READ = 0.625 / 1e6, 0.125 / 1e6
 ENDPOINT_HOUR, ENDPOINTS, ZONES = 0.01, 3, 2
 # Per submission that succeeds: test_chain.py holds the transitions against a driven run.
-TRANSITIONS = 6
+TRANSITIONS = 9
 INVOCATIONS, SECONDS_OF_EACH, MEMORY_GB = 3, 1.5, 0.5
 WRITES, READS, LOG_GB = 12, 12, 0.0002
 SWEEPS_AN_HOUR = 4

@@ -69,9 +69,14 @@ def trains(stack: LocalStack, name: str) -> dict[str, Any] | None:
     record = stack.record(name)
     if record is None or record["status"] != "RUNNING":
         return None
-    group = {"logGroupName": "/aws/sagemaker/TrainingJobs"}
-    streams = stack.client("logs").describe_log_streams(**group, logStreamNamePrefix=f"splatlib-{name}-a")["logStreams"]
-    return record if any("lastEventTimestamp" in stream for stream in streams) else None
+    logs = stack.client("logs")
+    try:
+        found = logs.describe_log_streams(
+            logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix=f"splatlib-{name}-a"
+        )
+    except logs.exceptions.ResourceNotFoundException:
+        return None
+    return record if any("lastEventTimestamp" in stream for stream in found["logStreams"]) else None
 
 
 def before_its_capture(stack: LocalStack, name: str) -> None:
@@ -182,10 +187,18 @@ def _of_record(stack: LocalStack, record: dict[str, Any], mails: list[tuple[str,
     for training in record.get("training_jobs", []):
         described = stack.client("sagemaker").describe_training_job(TrainingJobName=training)
         transitions = [entry["Status"] for entry in described["SecondaryStatusTransitions"]]
-        if record["status"] == "CANCELLED":  # it may not have ended yet
-            transitions = [status for status in transitions if not status.startswith("Stop")]
+        transitions = [status for status in transitions if not status.startswith("Stop")]
         found["training"].append([described["ResourceConfig"]["InstanceType"], *transitions])
-    return _stable(found)
+    return _stable(_without_the_race_of_stopping(found) if record["status"] == "CANCELLED" else found)
+
+
+def _without_the_race_of_stopping(found: dict[str, Any]) -> dict[str, Any]:
+    """A training that was being stopped may have been counted or not: its cost is told, or that it is unknown."""
+    record = found["record"]
+    assert ("cost_usd" in record) != ("cost_note" in record), record
+    kept = {name: v for name, v in record.items() if name not in ("cost_usd", "cost_note", "training_s", "billable_s")}
+    mails = [[line for line in mail if not line.startswith(("Cost: ", "Time: "))] for mail in found["mails"]]
+    return {**found, "record": kept, "mails": mails}
 
 
 _CHANGING = {

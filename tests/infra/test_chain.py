@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from docs import production_cost
 from splatlib.cli import app
 from splatlib.config import Job
 from splatlib.errors import LaunchError
@@ -59,6 +60,16 @@ def test_slots_are_given_back_and_cancelled_trainings_stopped(stack: LocalStack,
     assert slots(stack) == set()
     job = stack.client("sagemaker").describe_training_job(TrainingJobName="splatlib-t-slow-cancelled-a1")
     assert job["TrainingJobStatus"] in ("Stopping", "Stopped")
+
+
+def test_a_submission_takes_as_many_transitions_as_the_cost_table_counts(
+    stack: LocalStack, outcomes: dict[str, Any]
+) -> None:
+    record = stack.record("t-good-success")
+    assert record is not None
+    history = stack.client("stepfunctions").get_execution_history(executionArn=record["execution_arn"], maxResults=500)
+    entered = [event for event in history["events"] if event["type"].endswith("StateEntered")]
+    assert len(entered) == production_cost.TRANSITIONS
 
 
 def slots(stack: LocalStack) -> set[str]:
