@@ -23,7 +23,7 @@ from splatlib.gaussians import Gaussians
 from tests.unit.formats.made import likeness_db, random_gaussians, shell
 
 # PSNR of the pictures of what is read back, without a Quality; .splat has no SH above degree 0.
-AT_LEAST_DB = {"ply": 100, "glb": 90, "spz": 45, "spz4": 45, "compressed_ply": 38, "sog": 36, "splat": 38}
+AT_LEAST_DB = {"ply": 100, "glb": 90, "usdz": 90, "spz": 45, "spz4": 45, "compressed_ply": 38, "sog": 36, "splat": 38}
 
 
 @pytest.mark.parametrize("sh_degree", [0, 1, 2, 3])
@@ -136,7 +136,7 @@ def test_a_file_cut_short_is_named(tmp_path: Path, name: str, share: float) -> N
     assert caught.value.why
 
 
-@pytest.mark.parametrize("name", ["spz", "spz4", "sog", "glb"])
+@pytest.mark.parametrize("name", ["spz", "spz4", "sog", "glb", "usdz"])
 def test_damaged_bytes_are_an_error_of_ours_or_a_splat(tmp_path: Path, name: str) -> None:
     path = tmp_path / f"scene{FORMATS[name].suffix}"
     write_gaussians(shell(200), path)
