@@ -25,7 +25,7 @@ SETTINGS: dict[str, Any] = {
     "steps": 2200,
     "max_gaussians": 100_000,
 }
-SPLIT, FURTHER_STEPS = 10, 300
+SPLIT, FURTHER_STEPS = 10, 120
 MILLION_FILE = "million.ply"
 
 
@@ -79,7 +79,7 @@ def _trained_on(splat: Splat, scene: SparseScene) -> Gaussians:
     from splatlib.train.stage import checked_views, plan
 
     torch.set_num_threads(1)
-    config = sl.TrainConfig(**{**SETTINGS, "max_gaussians": 2 * SPLIT * SETTINGS["max_gaussians"]})
+    config = sl.TrainConfig(**{**SETTINGS, "max_gaussians": 1_000_000})
     views, _ = checked_views(scene, config)
     settings, schedule, _ = plan(scene, views, config.resolved("cpu"))
     renderer = create_renderer("cpu")

@@ -33,7 +33,11 @@ class View:
 
 @dataclass(frozen=True)
 class Photo(View):
-    """A view to measure with. Attributes: truth: [H, W, 3] uint8 RGB. mask: [H, W], 0 = does not count; None: all does."""
+    """A view to measure with.
+
+    Attributes:
+        truth: [H, W, 3] uint8 RGB. mask: [H, W], 0 = does not count; None: all does.
+    """
 
     truth: npt.NDArray[np.uint8]
     mask: npt.NDArray[np.uint8] | None = None
