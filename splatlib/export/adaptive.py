@@ -1,4 +1,4 @@
-"""As small as a stated loss of PSNR allows: the coarsest rounding whose expected loss is below it."""
+"""As small as a stated loss of PSNR allows: the coarsest rounding that photos do not show."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from splatlib.progress import logger
 _TRIALS = 6
 _CLOSE = 0.85  # of the loss allowed: nearer is not worth another trial
 _AIM = 0.94
-_FIRST_FACTOR = 0.4
+_FIRST_FACTOR = 0.5
 _FINEST_FACTOR, _COARSEST_FACTOR = 1 / 64, 16.0
 _USUAL_SLOPE, _SLOPES = 1.4, (0.5, 2.5)
 
@@ -33,7 +33,7 @@ class Chosen:
 
 
 def encode_within(gaussians: Gaussians, format: Format, judge: Judge, max_loss_db: float) -> Chosen:
-    """Chosen by cameras that were trained with, judged by the held-out photos; finer where these say more than allowed.
+    """Chosen by some of the held-out photos, judged by the others; finer where these say more than allowed.
 
     Formats that have one quality, and all where nothing can be measured, are as fine as they can be.
     """
@@ -42,14 +42,17 @@ def encode_within(gaussians: Gaussians, format: Format, judge: Judge, max_loss_d
         return Chosen(encoded, judge.loss_db(encoded.gaussians()) if judge.can_measure else None)
     known = judge.contributions
     weights = None if known is None else known.weights
-    allowed_db, factor = max_loss_db, judge.factors.get(format.rounds_as)
-    while True:
-        encoded, factor = coarsest_within(gaussians, format, judge.expected_loss_db, allowed_db, weights, factor)
+    first = judge.factors.get(format.rounds_as)
+    encoded, factor = coarsest_within(gaussians, format, judge.trial_loss_db, max_loss_db, weights, first)
+    loss_db = judge.loss_db(encoded.gaussians())
+    while factor is not None and loss_db > max_loss_db:
+        logger.info("export: %s loses %.3f dB on the photos to judge by: once more, finer", format.name, loss_db)
+        factor *= (0.9 * max_loss_db / loss_db) ** (1 / _USUAL_SLOPE)
+        if factor < _FINEST_FACTOR:
+            encoded, factor = format.encode(gaussians), None
+        else:
+            encoded = format.encode(gaussians, Quality().coarser(factor), weights)
         loss_db = judge.loss_db(encoded.gaussians())
-        if loss_db <= max_loss_db or factor is None or allowed_db < max_loss_db / 4:
-            break
-        logger.info("export: %s loses %.3f dB on held-out photos: once more, finer", format.name, loss_db)
-        allowed_db *= min(0.8, 0.9 * max_loss_db / loss_db)
     if factor is not None:
         judge.factors[format.rounds_as] = factor
     return Chosen(encoded, loss_db, factor)
