@@ -15,6 +15,7 @@
 #   make deploy EMAIL=you@example.com   the production stack, into the AWS account of your credentials; ARGS="-c vpc=true"
 #   make cloud-image                its container image, built there; make destroy takes the stack away, data stays
 #   make infra-lint                 what a change of infra/ must pass besides; make infra-scan: checkov, slower
+#   make terraform-check            the Terraform module: formatted, valid; TF_PLUGINS=folder with its AWS provider
 #   make clean                      remove build leftovers and caches; runs/ and .venv stay
 
 SHELL := /bin/bash
@@ -32,7 +33,7 @@ PRESET ?= preview
 ARGS ?=
 
 .DELETE_ON_ERROR:
-.PHONY: infra-install infra-lint infra-scan deploy diff destroy cloud-image demo test splat capture-named lab studio js js-check lint clean install
+.PHONY: infra-install infra-lint infra-scan terraform-check deploy diff destroy cloud-image demo test splat capture-named lab studio js js-check lint clean install
 
 install: $(INSTALLED_TO_TEST)
 
@@ -135,6 +136,18 @@ infra-lint: infra-install
 	$(IN_VENV) bandit --quiet --recursive infra splatlib/launch
 	$(VENV)/bin/cfn-lint --config-file infra/cfnlintrc.yml build/cdk.out/Production.template.json
 	build/node/node_modules/.bin/asl-validator --json-path infra/*/*.asl.json
+	@if ! command -v terraform >/dev/null; then echo "terraform is not here: its module is not checked" >&2; \
+	elif [ -n "$(TF_PLUGINS)" ]; then $(MAKE) --no-print-directory terraform-check; \
+	else terraform fmt -check infra/terraform && echo "not validated: TF_PLUGINS names no AWS provider" >&2; fi
+
+# Without TF_PLUGINS, the provider comes from Terraform's registry.
+terraform-check:
+	terraform fmt -check infra/terraform
+	@mkdir -p build/terraform
+	@printf '%s\n' 'variable "bundle" {}' 'module "splatlib" {' '  source = "../../infra/terraform"' \
+	'  bundle = var.bundle' '}' > build/terraform/main.tf
+	terraform -chdir=build/terraform init -input=false $(addprefix -plugin-dir=,$(TF_PLUGINS)) >/dev/null
+	terraform -chdir=build/terraform validate
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -63,6 +63,8 @@ def main() -> None:
     if distributed.rank() > 0:
         distributed.serve()
         return
+    if distributed.world_size() > 1:
+        distributed.join()
     renderer = create_renderer("cuda")
     for folder in options.scene:
         scene = load(folder)

@@ -3,7 +3,9 @@
 VERSION := $(shell sed -n 's/__version__ = "\(.*\)"/\1/p' splatlib/_version.py)
 IMAGE ?= splatlib:$(VERSION)
 ENGINE ?= $(firstword $(foreach engine,docker podman buildah,$(if $(shell command -v $(engine)),$(engine))) no-engine)
-# Pins of the bases, and WEIGHTS=download: IMAGE_ARGS="--build-arg BASE_IMAGE=ubuntu:24.04@sha256:..."
+# More build arguments, e.g. "--build-arg WEIGHTS=download". Pins come from container/pins.env (container/pin.py);
+# UNPINNED=--allow-unpinned builds without.
+UNPINNED ?=
 IMAGE_ARGS ?=
 LOCAL_BASE ?= localhost/splatlib-base:bookworm
 LOCAL_IMAGE ?= localhost/splatlib:$(VERSION)-cpu
@@ -14,7 +16,8 @@ LOCAL_ARGS ?= --isolation chroot --network host --format docker
 .PHONY: image image-local base-local
 
 image:
-	$(ENGINE) build --file container/Dockerfile --target full --tag $(IMAGE) $(IMAGE_ARGS) .
+	pins=$$(python3 container/pin.py --build-args $(UNPINNED)) && \
+	  $(ENGINE) build --file container/Dockerfile --target full --tag $(IMAGE) $$pins $(IMAGE_ARGS) .
 
 base-local:
 	$(BUILDAH) inspect --type image $(LOCAL_BASE) >/dev/null 2>&1 || \

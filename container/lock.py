@@ -1,14 +1,17 @@
-"""Write the lock files of the image's own environment: ``python container/lock.py``
+"""Write the lock files of the image's own environment: ``python container/lock.py [NAME …]``
 
 pip resolves what ``pyproject.toml`` asks for on Linux (x86-64), without installing it (``--dry-run --report``), once
 for each Python of the base images. Versions and the SHA-256 of every wheel that it would take go to
-``container/locks``: torch and NVIDIA's libraries, which the CPU variant has from elsewhere, to ``torch-gpu.txt``, all
-else to ``ours.txt``. The other trainers' pins are in ``splatlib/environments``.
+``container/locks``: torch and NVIDIA's libraries, which the CPU variant has from elsewhere, to ``torch-gpu.txt``,
+COLMAP to ``colmap-cpu.txt``, the same version of it built for CUDA 12, with the two libraries of CUDA that it is linked
+to, to ``colmap-gpu.txt``, all else to ``ours.txt``. With names only these are written again. The other trainers' pins
+are in ``splatlib/environments``.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -27,11 +30,39 @@ OF_TORCH = ("torch", "triton", "nvidia-", "cuda-")
 _GLIBC_MINORS = range(5, 35)
 
 
-def main() -> None:
+COLMAP = "pycolmap"
+# Same modules, other name. CUDA 12 beside torch's CUDA 13: their libraries lie in folders of their own, and only the
+# package that names all of CUDA (cuda-toolkit, without content) can be there once, so that it is left out.
+COLMAP_ON_GPU = "pycolmap-cuda12"
+OF_COLMAP_ON_GPU = (COLMAP_ON_GPU, "nvidia-")
+
+
+def main(names: Sequence[str] = ()) -> None:
     wanted = requirements()
-    resolved = [resolve(wanted, python) for python in PYTHONS]
-    write("ours", [[item for item in items if not is_of_torch(item)] for items in resolved], wanted)
-    write("torch-gpu", [[item for item in resolved[0] if is_of_torch(item)]], [TORCH])
+    if not names or set(names) - {"colmap-gpu"}:
+        resolved = [resolve(wanted, python) for python in PYTHONS]
+        rest = [[item for item in items if not is_of_torch(item)] for items in resolved]
+        files = {
+            "ours": ([[item for item in items if _name(item) != COLMAP] for items in rest], wanted),
+            "torch-gpu": ([[item for item in resolved[0] if is_of_torch(item)]], [TORCH]),
+            "colmap-cpu": ([[item for item in items if _name(item) == COLMAP] for items in rest], [COLMAP]),
+        }
+        for name, (chosen, of) in files.items():
+            if not names or name in names:
+                write(name, chosen, of)
+    if not names or "colmap-gpu" in names:
+        of = [f"{COLMAP_ON_GPU}=={locked_version('colmap-cpu', COLMAP)}"]
+        resolved = [resolve(of, python) for python in PYTHONS]
+        write("colmap-gpu", [[i for i in items if _name(i).startswith(OF_COLMAP_ON_GPU)] for items in resolved], of)
+
+
+def _name(item: dict[str, Any]) -> str:
+    return item["metadata"]["name"].lower().replace("_", "-")
+
+
+def locked_version(lock: str, package: str) -> str:
+    (version,) = re.findall(rf"^{package}==(\S+)", (LOCKS / f"{lock}.txt").read_text(), re.MULTILINE)
+    return version
 
 
 def requirements() -> list[str]:
@@ -65,7 +96,7 @@ def write(name: str, resolved: Sequence[Sequence[dict[str, Any]]], wanted: Seque
     hashes: dict[tuple[str, str], set[str]] = defaultdict(set)
     for python, items in zip(PYTHONS, resolved, strict=False):
         for item in items:
-            key = (item["metadata"]["name"].lower().replace("_", "-"), item["metadata"]["version"])
+            key = (_name(item), item["metadata"]["version"])
             pythons[key].append(python)
             hashes[key].add(item["download_info"]["archive_info"]["hashes"]["sha256"])
     lines = ["# Made by container/lock.py of:", *(f"#   {text}" for text in wanted), ""]
@@ -78,4 +109,4 @@ def write(name: str, resolved: Sequence[Sequence[dict[str, Any]]], wanted: Seque
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

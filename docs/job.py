@@ -67,6 +67,8 @@ def values(schema: dict[str, Any]) -> str:
     """What a field admits, in words."""
     if "anyOf" in schema:
         return " or ".join(values(part) for part in schema["anyOf"])
+    if "$ref" in schema:
+        return "object"
     if "enum" in schema:
         return ", ".join(f"`{value}`" for value in schema["enum"])
     if schema.get("type") == "array":

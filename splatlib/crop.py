@@ -34,6 +34,29 @@ def in_box(
     return np.asarray(((own >= low) & (own <= high)).all(axis=1))
 
 
+def in_turned_box(
+    means: npt.NDArray[np.floating], center: npt.ArrayLike, size: npt.ArrayLike, rotation: npt.ArrayLike
+) -> BoolArray:
+    """[N] whether means [N, 3] lie in a box about a center [3], its edges of whole lengths size [3].
+
+    Args:
+        rotation: box_from_world, nine numbers row by row or [3, 3]; may be rounded, as people copy it.
+
+    Raises ValueError: these are no box.
+    """
+    middle, half = np.asarray(center, np.float64), np.asarray(size, np.float64) / 2
+    given = np.asarray(rotation, np.float64).reshape(3, 3)
+    if middle.shape != (3,) or not np.isfinite([*middle, *given.ravel()]).all():
+        raise ValueError(f"a box wants a center [3] and a rotation [9], got {center=}, {rotation=}")
+    u, _, vt = np.linalg.svd(given)
+    nearest = u @ vt
+    if np.abs(nearest - given).max() > 1e-2:
+        raise ValueError(f"rotation is not orthonormal: {given.tolist()}")
+    if np.linalg.det(nearest) < 0:
+        nearest = -nearest  # the same box
+    return in_box(means, -half, half, Similarity(rotation=nearest, translation=-nearest @ middle))
+
+
 def in_sphere(means: npt.NDArray[np.floating], center: npt.ArrayLike, radius: float) -> BoolArray:
     """[N] whether means [N, 3] lie in a ball. Raises ValueError: the radius is not positive."""
     middle = np.asarray(center, np.float64)

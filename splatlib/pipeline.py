@@ -151,6 +151,7 @@ def together() -> Iterator[bool]:
         distributed.serve()
         yield False
         return
+    distributed.join()
     try:
         yield True
     finally:

@@ -38,6 +38,9 @@ resource "aws_kms_key" "stack" {
   description         = "Everything of the stack ${var.stack}"
   enable_key_rotation = true
   tags                = local.tags
+  lifecycle {
+    prevent_destroy = true # with the key, all that was encrypted by it would go
+  }
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = concat([
@@ -159,7 +162,7 @@ resource "aws_sfn_state_machine" "batch" {
   definition = templatefile("${path.module}/../batches/batch.asl.json", {
     bucket         = local.bucket
     records_table  = aws_dynamodb_table.records.name
-    mail_topic_arn = aws_sns_topic.mail.arn
+    mail_topic_arn = aws_sns_topic.of["mail"].arn
   })
   logging_configuration {
     level                  = "ALL"
@@ -182,7 +185,7 @@ resource "aws_ssm_parameter" "settings" {
     bucket            = local.bucket
     records_table     = aws_dynamodb_table.records.name
     slots_table       = aws_dynamodb_table.slots.name
-    mail_topic_arn    = aws_sns_topic.mail.arn
+    mail_topic_arn    = aws_sns_topic.of["mail"].arn
     training_role_arn = aws_iam_role.of["training"].arn
     kms_key_arn       = aws_kms_key.stack.arn
     instances         = var.instances

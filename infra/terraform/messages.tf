@@ -1,23 +1,11 @@
-resource "aws_sns_topic" "uploads" {
-  name              = "${var.stack}-uploads"
-  kms_master_key_id = aws_kms_key.stack.arn
-  tags              = local.tags
-}
-
-resource "aws_sns_topic" "mail" {
-  name              = "${var.stack}-mail"
-  kms_master_key_id = aws_kms_key.stack.arn
-  tags              = local.tags
-}
-
-resource "aws_sns_topic" "alarms" {
-  name              = "${var.stack}-alarms"
+resource "aws_sns_topic" "of" {
+  for_each          = toset(["uploads", "mail", "alarms"])
+  name              = "${var.stack}-${each.key}"
   kms_master_key_id = aws_kms_key.stack.arn
   tags              = local.tags
 }
 
 locals {
-  topics = { uploads = aws_sns_topic.uploads, mail = aws_sns_topic.mail, alarms = aws_sns_topic.alarms }
   publishers = {
     uploads = [{ service = "s3", arn = "arn:${data.aws_partition.here.partition}:s3:::${local.bucket}" }]
     mail    = []
@@ -26,7 +14,7 @@ locals {
 }
 
 resource "aws_sns_topic_policy" "of" {
-  for_each = local.topics
+  for_each = aws_sns_topic.of
   arn      = each.value.arn
   policy = jsonencode({
     Version = "2012-10-17"
@@ -49,8 +37,8 @@ resource "aws_sns_topic_policy" "of" {
 }
 
 resource "aws_sns_topic_subscription" "mail" {
-  for_each  = var.email == null ? {} : { mail = aws_sns_topic.mail.arn, alarms = aws_sns_topic.alarms.arn }
-  topic_arn = each.value
+  for_each  = toset(var.email == null ? [] : ["mail", "alarms"])
+  topic_arn = aws_sns_topic.of[each.key].arn
   protocol  = "email"
   endpoint  = var.email
 }
@@ -75,8 +63,8 @@ resource "aws_sqs_queue" "intake" {
 locals {
   queues = merge({ intake = aws_sqs_queue.intake }, { for name, queue in aws_sqs_queue.dead : "${name}-dead" => queue })
   senders = {
-    "intake"        = { service = "sns.amazonaws.com", arns = [aws_sns_topic.uploads.arn] }
-    "topic-dead"    = { service = "sns.amazonaws.com", arns = [aws_sns_topic.uploads.arn] }
+    "intake"        = { service = "sns.amazonaws.com", arns = [aws_sns_topic.of["uploads"].arn] }
+    "topic-dead"    = { service = "sns.amazonaws.com", arns = [aws_sns_topic.of["uploads"].arn] }
     "complete-dead" = { service = "events.amazonaws.com", arns = [aws_cloudwatch_event_rule.ended.arn, aws_cloudwatch_event_rule.sweep.arn] }
     "intake-dead"   = null
   }
@@ -106,7 +94,7 @@ resource "aws_sqs_queue_policy" "of" {
 }
 
 resource "aws_sns_topic_subscription" "intake" {
-  topic_arn      = aws_sns_topic.uploads.arn
+  topic_arn      = aws_sns_topic.of["uploads"].arn
   protocol       = "sqs"
   endpoint       = aws_sqs_queue.intake.arn
   redrive_policy = jsonencode({ deadLetterTargetArn = aws_sqs_queue.dead["topic"].arn })
@@ -116,7 +104,7 @@ resource "aws_s3_bucket_notification" "jobs" {
   bucket = aws_s3_bucket.jobs.id
   topic {
     id            = "jobs"
-    topic_arn     = aws_sns_topic.uploads.arn
+    topic_arn     = aws_sns_topic.of["uploads"].arn
     events        = ["s3:ObjectCreated:*"]
     filter_prefix = "jobs/"
   }

@@ -38,9 +38,80 @@ resource "aws_cloudwatch_metric_alarm" "of" {
   threshold           = each.value.threshold
   comparison_operator = "GreaterThanOrEqualToThreshold"
   treat_missing_data  = "notBreaching"
-  alarm_actions       = [aws_sns_topic.alarms.arn]
-  ok_actions          = [aws_sns_topic.alarms.arn]
+  alarm_actions       = [aws_sns_topic.of["alarms"].arn]
+  ok_actions          = [aws_sns_topic.of["alarms"].arn]
   tags                = local.tags
+}
+
+resource "aws_cloudwatch_metric_alarm" "jobs_fail" {
+  alarm_name          = "${var.stack}-jobs-fail"
+  alarm_description   = "Half of the submissions of an hour failed. What to do: docs/runbook.md, jobs-fail"
+  evaluation_periods  = 1
+  threshold           = 50
+  comparison_operator = "GreaterThanOrEqualToThreshold"
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = [aws_sns_topic.of["alarms"].arn]
+  ok_actions          = [aws_sns_topic.of["alarms"].arn]
+  tags                = local.tags
+  metric_query {
+    id          = "share"
+    expression  = "IF(failed >= 3, 100 * failed / (failed + FILL(succeeded, 0)), 0)"
+    label       = "per cent failed"
+    return_data = true
+  }
+  dynamic "metric_query" {
+    for_each = { failed = "FAILED", succeeded = "SUCCEEDED" }
+    content {
+      id = metric_query.key
+      metric {
+        namespace   = "splatlib"
+        metric_name = "Ended"
+        dimensions  = { Stack = var.stack, Status = metric_query.value }
+        stat        = "Sum"
+        period      = 3600
+      }
+    }
+  }
+}
+
+locals {
+  statuses = ["SUCCEEDED", "FAILED", "TIMED_OUT", "CANCELLED", "REJECTED"]
+  graphs = [
+    { title = "Submissions that ended", stat = "Sum", period = 3600, stacked = true,
+    metrics = [for status in local.statuses : ["splatlib", "Ended", "Stack", var.stack, "Status", status]] },
+    { title = "Cost of trainings, USD", stat = "Sum", period = 3600, stacked = true,
+    metrics = [for status in slice(local.statuses, 0, 4) : ["splatlib", "CostUSD", "Stack", var.stack, "Status", status]] },
+    { title = "Executions", stat = "Sum", period = 300, stacked = false,
+    metrics = [for end in ["Started", "Succeeded", "Failed", "Aborted"] : ["AWS/States", "Executions${end}", "StateMachineArn", aws_sfn_state_machine.stack.arn]] },
+    { title = "Waiting to be recorded", stat = "Maximum", period = 300, stacked = false,
+    metrics = [["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", aws_sqs_queue.intake.name]] },
+    { title = "Dead letters", stat = "Maximum", period = 300, stacked = false,
+    metrics = [for queue in aws_sqs_queue.dead : ["AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", queue.name]] },
+    { title = "Functions: errors", stat = "Sum", period = 300, stacked = false,
+    metrics = [for function in aws_lambda_function.of : ["AWS/Lambda", "Errors", "FunctionName", function.function_name]] },
+  ]
+}
+
+resource "aws_cloudwatch_dashboard" "stack" {
+  dashboard_name = var.stack
+  dashboard_body = jsonencode({ widgets = concat(
+    [for number, graph in local.graphs : {
+      type       = "metric"
+      width      = 8
+      height     = 6
+      x          = 8 * (number % 3)
+      y          = 6 * floor(number / 3)
+      properties = merge(graph, { view = "timeSeries", region = local.region })
+    }],
+    [{
+      type       = "alarm"
+      width      = 24
+      height     = 3
+      x          = 0
+      y          = 12
+      properties = { title = "", alarms = concat([for alarm in aws_cloudwatch_metric_alarm.of : alarm.arn], [aws_cloudwatch_metric_alarm.jobs_fail.arn]) }
+    }]
+  ) })
 }
 
 resource "aws_budgets_budget" "stack" {
@@ -60,7 +131,7 @@ resource "aws_budgets_budget" "stack" {
       notification_type         = notification.value[0]
       threshold                 = notification.value[1]
       threshold_type            = "PERCENTAGE"
-      subscriber_sns_topic_arns = [aws_sns_topic.alarms.arn]
+      subscriber_sns_topic_arns = [aws_sns_topic.of["alarms"].arn]
     }
   }
 }

@@ -2,7 +2,7 @@ resource "aws_s3_bucket" "jobs" {
   bucket = local.bucket
   tags   = local.tags
   lifecycle {
-    prevent_destroy = false # buckets with objects are never deleted: force_destroy is off
+    prevent_destroy = true
   }
 }
 
@@ -164,6 +164,9 @@ resource "aws_dynamodb_table" "records" {
   hash_key                    = "id"
   deletion_protection_enabled = true
   tags                        = local.tags
+  lifecycle {
+    prevent_destroy = true
+  }
   attribute {
     name = "id"
     type = "S"

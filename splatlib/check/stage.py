@@ -12,9 +12,10 @@ from splatlib.artifacts import CaptureCheck, CheckedFrame, Frame, FrameLink, Fra
 from splatlib.artifacts.check import unlinked_steps
 from splatlib.check.coverage import covered_shares, exposures_ev
 from splatlib.check.features import Picture, look_at_frames
-from splatlib.check.findings import closes, findings_of, reasons_of, verdict_of
+from splatlib.check.findings import findings_of
 from splatlib.check.growth import Growth, grow, tracks_of
 from splatlib.check.links import Match, match_pictures, pairs_of
+from splatlib.check.reasons import closes, reasons_of, verdict_of
 from splatlib.config import Config
 from splatlib.matching.order import moments, taken_in_order
 from splatlib.progress import logger
@@ -77,7 +78,7 @@ def check_capture(frames: FrameSet, ws: Workspace | None = None, masks: MaskSet 
             )
             for number, moment in enumerate(taken)
         )
-        checked = reasons_of(checked, links, growth, in_order)
+        checked = reasons_of(checked, links, growth)
         check = CaptureCheck(
             directory=directory,
             capture=frames.capture,

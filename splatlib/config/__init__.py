@@ -8,6 +8,7 @@ from splatlib.config.base import NOT_IN_DIGEST as NOT_IN_DIGEST
 from splatlib.config.base import Config as Config
 from splatlib.config.cameras import PRIORS_OF_CAPTURE as PRIORS_OF_CAPTURE
 from splatlib.config.cameras import CamerasConfig as CamerasConfig
+from splatlib.config.export import CropBox as CropBox
 from splatlib.config.export import ExportConfig as ExportConfig
 from splatlib.config.frames import FramesConfig as FramesConfig
 from splatlib.config.frames import panorama_face_names as panorama_face_names

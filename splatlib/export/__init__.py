@@ -10,7 +10,7 @@ import numpy as np
 
 from splatlib.artifacts import ARTIFACT_FILE, ExportBundle, ExportedFile, SparseScene, Splat
 from splatlib.config import ExportConfig
-from splatlib.crop import in_box, in_sphere
+from splatlib.crop import in_box, in_sphere, in_turned_box
 from splatlib.errors import ArtifactError, ExportError
 from splatlib.export.clean import clean
 from splatlib.export.judge import Judge
@@ -57,7 +57,7 @@ def export_splat(
             removed = _clean(judge, config.clean_max_psnr_loss_db, placement, directory)
         judge.move(placement.delivered_from_world)
         logger.info("export: %s", placement)
-        _crop(judge, config)
+        _crop(judge, config, placement.delivered_from_world)
         moved = None if scene is None else moved_scene(scene, placement.delivered_from_world)
         files, told = _files(Delivery(judge.gaussians, moved, judge.painter, config), judge, config, directory)
         warnings += told
@@ -103,9 +103,12 @@ def _clean(judge: Judge, max_loss_db: float, placement: Placement, directory: Pa
     return cleaning.removed
 
 
-def _crop(judge: Judge, config: ExportConfig) -> None:
+def _crop(judge: Judge, config: ExportConfig, delivered_from_world: Similarity) -> None:
     """Raises ExportError: nothing is left."""
     kept = np.ones(len(judge.gaussians), np.bool_)
+    if (box := config.crop) is not None:
+        means = delivered_from_world.inverse.points(judge.gaussians.means)
+        kept &= in_turned_box(means, box.center, box.size, box.rotation)
     if config.crop_box is not None:
         kept &= in_box(judge.gaussians.means, config.crop_box[:3], config.crop_box[3:])
     if config.crop_sphere is not None:
@@ -115,8 +118,9 @@ def _crop(judge: Judge, config: ExportConfig) -> None:
     if not kept.any():
         raise ExportError(
             "cropping leaves no Gaussian",
-            why=f"all lie outside {config.crop_box or config.crop_sphere}",
-            hint="crops are in the axes of the delivered PLY: right, down, front, from the ground below the middle",
+            why=f"all lie outside {config.crop or config.crop_box or config.crop_sphere}",
+            hint="crop is in the axes of the trained splat, as view_splat(splat) shows it; crop_box and crop_sphere "
+            "are in those of the delivered PLY: right, down, front, from the ground below the middle",
         )
     known = judge.contributions
     logger.info("export: cropped to %d of %d Gaussians", kept.sum(), len(kept))

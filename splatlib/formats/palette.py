@@ -24,7 +24,7 @@ _PROBED = 5
 
 @dataclass(frozen=True)
 class Palette:
-    """Attributes: entries [K, D], the most used first (in the rows' order if each has its own); labels [N] into them."""
+    """Attributes: entries [K, D], the most used first (or in the rows' order); labels [N] into them."""
 
     entries: FloatArray
     labels: npt.NDArray[np.int32]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,8 @@ from splatlib.widgets.offline import write_offline_html
 
 # The kernel of the environment that runs this code: the one that holds this splatlib.
 OWN_KERNEL = "python3"
+# ipykernel 7 warns at each start that it talks over TCP, which in a sweep stands between the results.
+_QUIET_KERNEL = ["--IPKernelApp.log_level=ERROR"]
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,21 @@ def _text_bars() -> Iterator[None]:
             os.environ["SPLATLIB_PROGRESS"] = before
 
 
+@contextlib.contextmanager
+def _no_doubts_about_parameters() -> Iterator[None]:
+    """papermill cannot read an annotation ``str | list`` and calls it unknown; all are checked already."""
+    papermill_log = logging.getLogger("papermill")
+    papermill_log.addFilter(_is_no_doubt)
+    try:
+        yield
+    finally:
+        papermill_log.removeFilter(_is_no_doubt)
+
+
+def _is_no_doubt(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("Passed unknown parameter")
+
+
 def _execute(source: Path, target: Path, parameters: Mapping[str, Any], kernel: str) -> None:
     """Raises NotebookError, MissingDependencyError, ConfigError for a kernel that is not installed."""
     try:
@@ -116,10 +134,10 @@ def _execute(source: Path, target: Path, parameters: Mapping[str, Any], kernel: 
             "running notebooks needs papermill", why=str(error), hint="pip install -e '.[notebook]'"
         ) from error
     shows_bar = mode() != "off" and not in_notebook()  # a sweep inside a notebook prints its own lines
+    options = {"kernel_name": kernel, "progress_bar": shows_bar, "extra_arguments": _QUIET_KERNEL}
     try:
-        papermill.execute_notebook(
-            str(source), str(target), dict(parameters), kernel_name=kernel, progress_bar=shows_bar
-        )
+        with _no_doubts_about_parameters():
+            papermill.execute_notebook(str(source), str(target), dict(parameters), **options)
     except PapermillExecutionError as error:
         raise _cell_failed(source, target, error) from error
     except DeadKernelError as error:

@@ -11,6 +11,7 @@ the steps are divided by their number and the learning rates grow with its squar
 from __future__ import annotations
 
 import datetime
+import functools
 import math
 import os
 import time
@@ -31,9 +32,11 @@ from splatlib.train.loop import Trainer
 from splatlib.train.order import ViewOrder
 from splatlib.train.schedule import Schedule
 
-# The others wait this long for the first process, which may be solving cameras.
+# The others wait this long for the first process, which may be solving cameras …
 PATIENCE = datetime.timedelta(days=3)
-REPORT_EVERY_STEPS = 100
+# … and nobody so long for another one within a training: it is gone, or stuck.
+STEP_PATIENCE = datetime.timedelta(minutes=10)
+REPORT_EVERY_STEPS = 10
 
 
 @dataclass(frozen=True)
@@ -56,12 +59,19 @@ def rank() -> int:
 
 
 def join() -> None:
-    """Join the other processes. Raises DeviceError."""
+    """Join the other processes; all do so within ten minutes of their start. Raises DeviceError."""
     if dist.is_initialized():
         return
     use_device()
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    dist.init_process_group(backend, timeout=PATIENCE)
+    dist.init_process_group(backend, timeout=STEP_PATIENCE)
+    _waiting()
+
+
+@functools.cache
+def _waiting() -> Any:
+    """A process group of its own, for what may take days. All make it together, when they join."""
+    return dist.new_group(backend="gloo", timeout=PATIENCE)
 
 
 def use_device() -> None:
@@ -94,8 +104,9 @@ def dismiss() -> None:
 
 def _leave() -> None:
     """Together: whoever left first would take the others' connections along."""
-    dist.barrier()
+    dist.barrier(_waiting())
     dist.destroy_process_group()
+    _waiting.cache_clear()
 
 
 @dataclass(frozen=True)
@@ -139,8 +150,8 @@ def train_share(task: Task) -> Trained | None:
     with bar(settings.steps, f"training on {size} GPUs", "step") as progress:
         while not trainer.done:
             trainer.step()
-            if trainer.step_index % REPORT_EVERY_STEPS == 0:
-                progress.update(REPORT_EVERY_STEPS)
+            if trainer.step_index % REPORT_EVERY_STEPS == 0 or trainer.done:
+                progress.update(trainer.step_index - progress.n)
     torch.cuda.synchronize()
     seconds, peak_gib = time.perf_counter() - started_s, torch.cuda.max_memory_allocated() / 2**30
     shares: list[Any] = [None] * size
@@ -167,7 +178,7 @@ def share_of(gaussians: Gaussians, mine: int, size: int) -> Gaussians:
 
 def _broadcast(task: Task | None) -> Any:
     box: list[Any] = [task]
-    dist.broadcast_object_list(box, src=0, device=torch.device("cpu"))
+    dist.broadcast_object_list(box, src=0, group=_waiting(), device=torch.device("cpu"))
     return box[0]
 
 

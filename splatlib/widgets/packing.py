@@ -1,25 +1,30 @@
-"""Gaussians for the browser: quantised, in columns, gzipped; an eighth of the PLY.
+"""Gaussians for the browser: quantised, in columns, deflated; a tenth of the PLY.
 
-Read by ``js/src/splat/unpack.ts``. Gaussians are in Morton order, in chunks of 256 that share a box, so that 16 bits
-hold a position to a 65 535th of a *chunk*, however far out others lie. Columns one after the other, little-endian:
+Read by ``js/src/splat/unpack.ts``. Gaussians are in Morton order, in chunks of 256 that share a box and the step of
+their places, so that one far out does not coarsen the others. Columns one after the other, little-endian:
 
     low      float32 [C, 3]     corner of each chunk's box
-    step     float32 [C, 3]     a 65 535th of its edges
-    quats    uint32  [N]        the three smaller components of xyzw in 10 bits each, from low to high in their order,
-                                k = (code / 511 - 1) / √2; bits 30–31: which component was left out, being positive
-    places   uint16  [3, N]     position = low + step · code
+    step     float32 [C, 3]     a twentieth of its smaller Gaussians' size, but at least a 65 535th of the box
+    places   uint8   [2, 3, N]  position = low + step · (256 · first + second)
+    turns    int8    [3, N]     x, y, z of the rotation = code / 63 · sin 22.5°; w = √(1 - x² - y² - z²)
     scales   uint8   [3, N]     log-scale = info.log_scale[0] + info.log_scale[1] · code
     opacity  uint8   [N]        opacity = code / 255
     color    uint8   [3, N]     degree-0 colour = info.color[0] + info.color[1] · code
-    sh       int8    [K · 3, N] coefficient k of channel c in row 3 k + c = info.sh_steps[degree - 1] · code
+    sh       int8    [K, 3, N]  coefficient k of a channel = info.sh_steps[degree - 1] · code
 
-Coefficients take 31, 15 and 9 values in degrees 1, 2 and 3: on a trained splat that is 49 dB from the original picture,
-and half of the bytes that 8 bits take.
+Where ``info.differences`` is set, red and blue of ``color`` and ``sh`` are what they differ from green, modulo 256:
+channels of a photographed scene are much alike.
+
+An ellipsoid is the same after 24 turns that permute its axes; the smallest one is sent, so that x, y and z are small
+and w need not be. Steps of all coefficients are equal, which for a given error of the picture takes the fewest bits.
 """
 
 from __future__ import annotations
 
 import gzip
+import struct
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,13 +32,17 @@ import numpy as np
 import numpy.typing as npt
 
 from splatlib.gaussians import SH_C0, Gaussians
+from splatlib.widgets.turns import smallest_turns, turns_of
 
 CHUNK = 256
 MOST_GAUSSIANS = 1_000_000
 _COLOR_LOW, _COLOR_STEP = -0.5, 2 / 255
-_SH_LEVELS = (15, 7, 4)  # of each sign, of degrees 1, 2, 3
+_SH_STEP = 0.033
+_SH_ROUNDING = 0.45  # under a half: more zeros, which cost least; held-out views even gain by it
+_LOG_SCALE_STEP = 0.05
+_PLACE_STEP = 0.05  # of the size of a small Gaussian of the chunk
 _SMALLEST_LOG_SCALE = -16.0
-_GZIP_LEVEL = 4  # 6 is twice as slow for 2 % less
+_SEARCH_LEVEL = 4  # of zlib; 6 is twice as slow for 2 % less
 
 
 @dataclass(frozen=True)
@@ -42,7 +51,7 @@ class Packed:
 
     Attributes:
         info: numbers that the reader needs, as JSON types.
-        data: the gzipped columns.
+        data: the columns as one gzip file.
         total: Gaussians there were.
         note: in plain words what was left out; empty if nothing was.
     """
@@ -65,8 +74,7 @@ def pack(gaussians: Gaussians, *, most: int = MOST_GAUSSIANS) -> Packed:
         kept = kept.select(np.sort(np.argpartition(-_visibility(kept), most - 1)[:most]))
     kept = kept.select(_morton_order(kept.means))
     columns, info = _columns(kept)
-    data = gzip.compress(b"".join(column.tobytes() for column in columns), _GZIP_LEVEL, mtime=0)
-    return Packed(info, data, total, "\n".join(notes))
+    return Packed(info, _gzipped(columns), total, "\n".join(notes))
 
 
 def unpack(packed: Packed) -> Gaussians:
@@ -83,17 +91,19 @@ def unpack(packed: Packed) -> Gaussians:
         return values
 
     low, step = part("<f4", chunks, 3), part("<f4", chunks, 3)
-    quats, places, scales = part("<u4", count), part("<u2", 3, count), part("u1", 3, count)
+    places, turns, scales = part("u1", 2, 3, count), part("i1", 3, count), part("u1", 3, count)
     opacity, color, sh = part("u1", count), part("u1", 3, count), part("i1", bases, 3, count)
+    if info["differences"]:
+        color, sh = _undone(color), _undone(sh)
     chunk = np.arange(count) // info["chunk"]
     steps = np.repeat(np.array(info["sh_steps"], np.float32), (3, 5, 7))[:bases]
     base = (info["color"][0] + info["color"][1] * color.T - 0.5) / SH_C0
     rest = (sh * steps[:, None, None]).transpose(2, 0, 1)
     alpha = np.clip(opacity / 255, 1e-6, 1 - 1e-6)
     return Gaussians(
-        means=(low[chunk] + step[chunk] * places.T).astype(np.float32),
+        means=(low[chunk] + step[chunk] * (256.0 * places[0] + places[1]).T).astype(np.float32),
         log_scales=(info["log_scale"][0] + info["log_scale"][1] * scales.T).astype(np.float32),
-        quats=_decoded_quats(quats),
+        quats=turns_of(turns.T),
         opacity_logits=np.log(alpha / (1 - alpha)).astype(np.float32),
         sh=np.concatenate([base[:, None], rest], axis=1).astype(np.float32),
     )
@@ -129,76 +139,95 @@ def _morton_order(means: npt.NDArray[np.float32]) -> npt.NDArray[np.intp]:
 
 
 def _columns(gaussians: Gaussians) -> tuple[list[npt.NDArray[Any]], dict[str, Any]]:
-    count, degree = len(gaussians), gaussians.sh_degree
-    edges = np.arange(0, count, CHUNK)
-    low = np.minimum.reduceat(gaussians.means, edges) if count else np.zeros((0, 3), np.float32)
-    high = np.maximum.reduceat(gaussians.means, edges) if count else low
-    step = ((high - low) / 65535).astype("<f4")
-    chunk = np.arange(count) // CHUNK
-    places = np.round((gaussians.means - low[chunk]) / np.maximum(step[chunk], 1e-30))
-    log_scales = np.maximum(gaussians.log_scales, _SMALLEST_LOG_SCALE)
+    count = len(gaussians)
+    low, step, places = _places(gaussians)
+    turns, log_scales = smallest_turns(gaussians.quats, np.maximum(gaussians.log_scales, _SMALLEST_LOG_SCALE))
     scale_low = float(log_scales.min(initial=0.0))
-    scale_step = max((float(log_scales.max(initial=scale_low)) - scale_low) / 255, 1e-6)
-    color = np.round((gaussians.base_colors - _COLOR_LOW) / _COLOR_STEP)
+    scale_step = max((float(log_scales.max(initial=scale_low)) - scale_low) / 255, _LOG_SCALE_STEP)
+    color = np.clip(np.round((gaussians.base_colors - _COLOR_LOW) / _COLOR_STEP), 0, 255).astype(np.uint8).T
     sh, sh_steps = _sh_columns(gaussians)
+    as_differences = [_differences(color), _differences(sh)]
+    are_smaller = _huffman_bytes(*as_differences) < _huffman_bytes(color, sh)
     columns = [
         low.astype("<f4"),
-        step,
-        _encoded_quats(gaussians.quats),
-        np.clip(places, 0, 65535).astype("<u2").T,
+        step.astype("<f4"),
+        *places,
+        turns.T,
         np.round((log_scales - scale_low) / scale_step).astype(np.uint8).T,
         np.round(gaussians.opacities * 255).astype(np.uint8),
-        np.clip(color, 0, 255).astype(np.uint8).T,
-        *sh,
+        *(as_differences if are_smaller else (color, sh)),
     ]
     info = {
         "count": count,
-        "sh_degree": degree,
+        "sh_degree": gaussians.sh_degree,
         "chunk": CHUNK,
         "log_scale": [scale_low, scale_step],
         "color": [_COLOR_LOW, _COLOR_STEP],
         "sh_steps": sh_steps,
+        "differences": are_smaller,
     }
     return columns, info
 
 
-def _sh_columns(gaussians: Gaussians) -> tuple[list[npt.NDArray[np.int8]], list[float]]:
-    """A row for each coefficient and channel, and each degree's step: all but one in a thousand fit its range."""
-    rows, steps = [], []
+def _places(gaussians: Gaussians) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32], npt.NDArray[np.uint8]]:
+    """[C, 3] corners, [C, 3] steps, [2, 3, N] upper and lower bytes of codes."""
+    means, count = gaussians.means, len(gaussians)
+    if not count:
+        return np.zeros((0, 3), np.float32), np.zeros((0, 3), np.float32), np.zeros((2, 3, 0), np.uint8)
+    edges = np.arange(0, count, CHUNK)
+    low, high = np.minimum.reduceat(means, edges), np.maximum.reduceat(means, edges)
+    sizes = np.full(len(edges) * CHUNK, np.inf, np.float32)
+    sizes[:count] = np.exp(np.sort(gaussians.log_scales, axis=1)[:, 1])
+    small = np.sort(sizes.reshape(-1, CHUNK), axis=1)[np.arange(len(edges)), np.diff(edges, append=count) // 5]
+    step = np.maximum((high - low) / 65535, _PLACE_STEP * small[:, None]).astype(np.float32)
+    chunk = np.arange(count) // CHUNK
+    codes = np.clip(np.round((means - low[chunk]) / np.maximum(step[chunk], 1e-30)), 0, 65535).astype(np.uint16).T
+    return low, step, np.stack([codes >> 8, codes & 255]).astype(np.uint8)
+
+
+def _sh_columns(gaussians: Gaussians) -> tuple[npt.NDArray[np.int8], list[float]]:
+    """[K, 3, N] codes, and each degree's step: larger where else not all but one in a thousand would fit a byte."""
+    bands, steps = [np.zeros((0, 3, len(gaussians)), np.int8)], []
     for degree in range(1, gaussians.sh_degree + 1):
         band = gaussians.sh[:, degree**2 : (degree + 1) ** 2]
-        levels = _SH_LEVELS[degree - 1]
         largest = float(np.quantile(np.abs(band), 0.999)) if band.size else 0.0
-        step = max(largest, 1e-6) / levels
-        codes = np.clip(np.round(band / step), -levels, levels).astype(np.int8)
-        rows.append(codes.transpose(1, 2, 0).reshape(3 * (2 * degree + 1), len(gaussians)))
+        step = max(largest / 127, _SH_STEP)
+        codes = np.sign(band) * np.floor(np.abs(band) / step + _SH_ROUNDING)
+        bands.append(np.clip(codes, -127, 127).astype(np.int8).transpose(1, 2, 0))
         steps.append(step)
-    return rows, steps + [1.0] * (3 - len(steps))
+    return np.concatenate(bands), steps + [1.0] * (3 - len(steps))
 
 
-def _encoded_quats(wxyz: npt.NDArray[np.float32]) -> npt.NDArray[np.uint32]:
-    quats = wxyz[:, [1, 2, 3, 0]].astype(np.float64)
-    norm = np.linalg.norm(quats, axis=1, keepdims=True)
-    quats = np.where(norm > 1e-12, quats / np.maximum(norm, 1e-12), [0.0, 0.0, 0.0, 1.0])
-    largest = np.abs(quats).argmax(axis=1)
-    quats *= np.where(np.take_along_axis(quats, largest[:, None], 1) < 0, -1.0, 1.0)
-    codes = np.round((quats * np.sqrt(2) + 1) * 511).astype(np.uint32)
-    word = largest.astype(np.uint32) << 30
-    kept = _smaller_three(largest)
-    for place in range(3):
-        word |= np.take_along_axis(codes, kept[:, place : place + 1], 1)[:, 0] << np.uint32(10 * place)
-    return word.astype("<u4")
+def _differences(codes: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Red and blue of [..., 3, N] as what they differ from green; bytes wrap round."""
+    green = codes[..., 1:2, :]
+    return np.concatenate([codes[..., 0:1, :] - green, green, codes[..., 2:3, :] - green], axis=-2)
 
 
-def _decoded_quats(word: npt.NDArray[np.uint32]) -> npt.NDArray[np.float32]:
-    largest = (word >> 30).astype(np.intp)
-    quats = np.zeros((len(word), 4))
-    for place, kept in enumerate(_smaller_three(largest).T):
-        quats[np.arange(len(word)), kept] = (((word >> (10 * place)) & 1023) / 511 - 1) / np.sqrt(2)
-    quats[np.arange(len(word)), largest] = np.sqrt(np.maximum(1 - (quats**2).sum(axis=1), 0))
-    return quats[:, [3, 0, 1, 2]].astype(np.float32)
+def _undone(differences: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    green = differences[..., 1:2, :]
+    return np.concatenate([differences[..., 0:1, :] + green, green, differences[..., 2:3, :] + green], axis=-2)
 
 
-def _smaller_three(largest: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """[N, 3] the components that are not the largest, in their order."""
-    return np.array([[k for k in range(4) if k != left_out] for left_out in range(4)])[largest]
+def _gzipped(columns: Sequence[npt.NDArray[Any]]) -> bytes:
+    """One gzip file (RFC 1952) whose deflate blocks know their column.
+
+    Quantised numbers hardly ever repeat in sequence, and where zlib finds matches by chance, coding each byte by itself
+    takes fewer bits; so both are tried.
+    """
+    parts, crc, size = [b"\x1f\x8b\x08\0\0\0\0\0\0\xff"], 0, 0
+    for column in columns:
+        raw = column.tobytes()
+        parts.append(min(_deflated(raw), _deflated(raw, zlib.Z_HUFFMAN_ONLY), key=len))
+        crc, size = zlib.crc32(raw, crc), size + len(raw)
+    return b"".join([*parts, b"\x03\0", struct.pack("<II", crc, size & 0xFFFFFFFF)])
+
+
+def _deflated(raw: bytes, strategy: int = zlib.Z_DEFAULT_STRATEGY) -> bytes:
+    """Whole blocks that refer to nothing before them, none marked as the last."""
+    stream = zlib.compressobj(_SEARCH_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS, 9, strategy)
+    return stream.compress(raw) + stream.flush(zlib.Z_FULL_FLUSH)
+
+
+def _huffman_bytes(*columns: npt.NDArray[Any]) -> int:
+    return sum(len(_deflated(column.tobytes(), zlib.Z_HUFFMAN_ONLY)) for column in columns)

@@ -12,10 +12,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from splatlib.artifacts import SparseScene, Splat
-from splatlib.crop import in_box
+from splatlib.crop import in_turned_box
 from splatlib.errors import ArtifactError, ConfigError
 from splatlib.gaussians import Gaussians
-from splatlib.similarity import Similarity
 from splatlib.widgets.display import describe
 from splatlib.widgets.packing import MOST_GAUSSIANS, pack
 from splatlib.widgets.pictures import jpeg_bytes, png_bytes
@@ -32,7 +31,8 @@ class SplatView(View):
 
     Attributes:
         crop: of the crop box, as a person set it: ``center`` [3], ``size`` [3] in scene units, ``rotation`` [9]
-            (box_from_world, row by row). Empty: no crop. May be set from Python.
+            (box_from_world, row by row). Empty: no crop. May be set from Python. Of a view of a ``Splat`` it is what
+            ``ExportConfig(crop=view.crop)`` takes.
         measured: ``points`` [2][3], their ``distance`` in scene units and, where a person gave the true length,
             ``metres`` and ``metres_per_unit``.
         screenshot: PNG of the last picture that was taken.
@@ -77,10 +77,7 @@ def inside_box(means: npt.NDArray[np.floating], crop: Mapping[str, Any]) -> npt.
     if not crop:
         return np.ones(len(means), bool)
     try:
-        center, half = np.array(crop["center"], float), np.array(crop["size"], float) / 2
-        rotation = np.array(crop["rotation"], float).reshape(3, 3)
-        box_from_world = Similarity(rotation=rotation, translation=-rotation @ center)
-        return in_box(means, -half, half, box_from_world)
+        return in_turned_box(means, crop["center"], crop["size"], crop["rotation"])
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError("crop is no box", why=str(error), hint="give center [3], size [3], rotation [9]") from error
 

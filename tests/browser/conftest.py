@@ -16,8 +16,8 @@ from tests.browser.pages import FLAGS, Lab, Watched
 def chromium() -> Iterator[Any]:
     """The browser of Debian, with WebGL2 drawn by the processor.
 
-    It ends with this folder's tests: while it is open, Playwright's event loop runs in this thread, and a test elsewhere
-    could not start one of its own.
+    It ends with this folder's tests: while it is open, Playwright's event loop runs in this thread, and a test
+    elsewhere could not start one of its own.
     """
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     executable = shutil.which("chromium") or shutil.which("google-chrome")

@@ -128,3 +128,13 @@ def test_a_second_plan_changes_nothing(stack: LocalStack) -> None:
     folder = Path(stack.log.with_name("folder").read_text())
     plan = terraform(stack, folder, "plan")
     assert "No changes" in plan, plan[plan.find("Terraform will perform") :]
+
+
+@needs_terraform
+@pytest.mark.slow
+def test_data_cannot_be_destroyed_by_accident(stack: LocalStack) -> None:
+    folder = Path(stack.log.with_name("folder").read_text())
+    with pytest.raises(AssertionError) as refused:
+        terraform(stack, folder, "destroy", "-auto-approve")
+    for kept in ("aws_s3_bucket.jobs", "aws_dynamodb_table.records", "aws_kms_key.stack"):
+        assert kept in str(refused.value), kept

@@ -15,10 +15,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from splatlib.artifacts import SparseScene
+from splatlib.render import render_image
 from splatlib.samples import Sample
+from splatlib.widgets.packing import pack, unpack
 from splatlib.workspace import Workspace
+from tests.browser.pages import psnr_db
 
 pytestmark = pytest.mark.slow
 
@@ -72,6 +76,22 @@ def test_every_frame_gets_a_camera_and_held_out_views_look_right(
     assert report["cameras"]["mean_reprojection_error_px"] < 1
     assert report["train"]["psnr_db"] > 23 and report["train"]["ssim"] > 0.7
     assert f"report: {ws.report_html_path}" in printed and f"{report['train']['psnr_db']:.2f} dB" in printed
+
+
+def test_what_a_view_is_sent_loses_hardly_anything(finished: tuple[Workspace, str]) -> None:
+    ws, _ = finished
+    splat, scene = ws.splat(), ws.scene
+    assert splat is not None and scene is not None
+    whole = splat.gaussians()
+    sent = unpack(pack(whole))
+    losses_db = []
+    for held_out in splat.held_out:
+        photo = np.asarray(Image.open(splat.held_out_paths(held_out)[0]).convert("RGB"))
+        view = next(view for view in scene.views if view.name == held_out.name)
+        camera = scene.camera(view).scaled_to(photo.shape[1], photo.shape[0])
+        before, after = (render_image(gaussians, camera, view.cam_from_world) for gaussians in (whole, sent))
+        losses_db.append(psnr_db(photo, before) - psnr_db(photo, after))
+    assert np.mean(losses_db) < 0.1
 
 
 def test_the_report_needs_no_network(finished: tuple[Workspace, str]) -> None:

@@ -14,6 +14,7 @@ import papermill
 import pytest
 from papermill.exceptions import PapermillExecutionError
 
+from splatlib.artifacts import ExportBundle
 from splatlib.notebooks.parameters import parameters_of
 from splatlib.parameters import NOTEBOOK_PARAMETERS
 from splatlib.samples import Sample
@@ -202,6 +203,9 @@ def test_export_delivers_and_measures(tmp_path: Path) -> None:
         "scene.html",
     }
     more = tmp_path / "runs" / "export-more" / "export"
+    inside, whole = (int(n.replace(",", "")) for n in re.findall(r"[0-9,]+", printed_line("are in the box", printed)))
+    delivered = ExportBundle.load(more).num_delivered
+    assert delivered is not None and 0 < delivered <= inside < whole
     assert (more / "flythrough.mp4").stat().st_size > 10_000 and (more / "scene.mesh.glb").stat().st_size > 10_000
 
 

@@ -34,7 +34,7 @@ def test_hadolint_finds_nothing() -> None:
 def test_the_locks_hold_what_the_project_asks_for() -> None:
     """Else the container would fail at its first import: run container/lock.py."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    versions = locked("ours") | locked("torch-gpu")
+    versions = locked("ours") | locked("torch-gpu") | locked("colmap-cpu")
     wanted = [*project["dependencies"], *project["optional-dependencies"]["masks"], "boto3>=1.36"]
     for requirement in map(Requirement, wanted):
         name = requirement.name.lower().replace("_", "-")
@@ -42,10 +42,20 @@ def test_the_locks_hold_what_the_project_asks_for() -> None:
 
 
 def test_every_locked_version_has_the_hash_of_its_wheel() -> None:
-    for name in ("ours", "torch-gpu"):
+    for name in ("ours", "torch-gpu", "colmap-cpu", "colmap-gpu"):
         text = (CONTAINER / "locks" / f"{name}.txt").read_text()
         entries = re.split(r"^(?=[\w.-]+==)", text, flags=re.MULTILINE)[1:]
         assert entries and all(re.search(r"--hash=sha256:[0-9a-f]{64}", entry) for entry in entries)
+
+
+def test_colmap_is_the_same_with_and_without_a_gpu() -> None:
+    """One name in the image each, one version, and the CUDA libraries that it is linked to."""
+    with_gpu = locked("colmap-gpu")
+    assert with_gpu.pop("pycolmap-cuda12") == locked("colmap-cpu")["pycolmap"] and "pycolmap" not in locked("ours")
+    assert {name: version.split(".")[0] for name, version in with_gpu.items()} == {
+        "nvidia-cuda-runtime-cu12": "12",
+        "nvidia-curand-cu12": "10",
+    }
 
 
 def test_the_image_trains_with_the_torch_that_the_lock_has() -> None:

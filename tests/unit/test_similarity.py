@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from splatlib.artifacts import Camera
-from splatlib.crop import in_box, in_sphere, inside_masks
+from splatlib.crop import in_box, in_sphere, in_turned_box, inside_masks
 from splatlib.gaussians import Gaussians
 from splatlib.render.cpu.rasterizer import Parameters, Rasterizer
 from splatlib.similarity import Similarity
@@ -128,9 +128,14 @@ def test_boxes_and_spheres_cut_where_they_say() -> None:
     assert in_box(means, [-1, -1, -1], [1, 1, 1]).tolist() == [True, True, True, False]
     quarter = np.sqrt(0.5) * np.array([[1, 1, 0], [-1, 1, 0], [0, 0, np.sqrt(2)]])
     assert in_box(means, [-1] * 3, [1] * 3, Similarity(1, quarter)).tolist() == [True, True, False, False]
+    rounded = np.round(quarter, 3)
+    assert in_turned_box(means, [0.5, 0, 0], [2, 2, 2], rounded).tolist() == [True, True, True, False]
+    assert in_turned_box(means, [3, 0, 0], [1, 1, 1], rounded.ravel()).tolist() == [False, False, False, True]
     assert in_sphere(means, [0, 0, 0], 1).tolist() == [True, True, False, False]
     with pytest.raises(ValueError, match="low <= high"):
         in_box(means, [1, 0, 0], [0, 0, 0])
+    with pytest.raises(ValueError, match="not orthonormal"):
+        in_turned_box(means, [0, 0, 0], [1, 1, 1], np.ones(9))
     with pytest.raises(ValueError, match="radius"):
         in_sphere(means, [0, 0, 0], 0)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from moto.awslambda.models import LambdaFunction
 from moto.budgets import responses as budgets_responses
 from moto.core.responses import ActionResult
 from moto.iam.access_control import PermissionResult
 from moto.s3 import models as s3_models
+from moto.sqs.models import Queue
 from moto.stepfunctions import responses as states_responses
 from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
 
@@ -33,7 +35,42 @@ def _subscribers(self: Any) -> str:
     return json.dumps({"Subscribers": []})
 
 
+# Of a function, which moto takes and does not tell again: a second plan would set them anew.
+_FORGOTTEN = ("DeadLetterConfig", "LoggingConfig")
+_made, _configuration, _updated = (
+    LambdaFunction.__init__,
+    LambdaFunction.get_configuration,
+    LambdaFunction.update_configuration,
+)
+_attributes = Queue.attributes.fget  # type: ignore[attr-defined]
+
+
+def _make(self: Any, account_id: str, spec: dict[str, Any], region: str, version: str | int = 1) -> None:
+    self._forgotten = {name: spec[name] for name in _FORGOTTEN if name in spec}
+    _made(self, account_id, spec, region, version)
+
+
+def _update(self: Any, config_updates: dict[str, Any]) -> dict[str, Any]:
+    self._forgotten |= {name: config_updates[name] for name in _FORGOTTEN if name in config_updates}
+    return _updated(self, config_updates)
+
+
+def _configured(self: Any, on_create: bool = False) -> dict[str, Any]:
+    return {**_configuration(self, on_create), **self._forgotten}
+
+
+def _compact(self: Any) -> dict[str, Any]:
+    """SQS gives a policy back as it was written, moto with blanks in it."""
+    found = _attributes(self)
+    if found.get("RedrivePolicy"):
+        found["RedrivePolicy"] = json.dumps(json.loads(found["RedrivePolicy"]), separators=(",", ":"))
+    return found
+
+
 def patch() -> None:
+    LambdaFunction.__init__, LambdaFunction.get_configuration = _make, _configured  # type: ignore[method-assign]
+    LambdaFunction.update_configuration = _update  # type: ignore[method-assign]
+    Queue.attributes = property(_compact)  # type: ignore[assignment,method-assign]
     states_responses.StepFunctionResponse.validate_state_machine_definition = _validate  # type: ignore[attr-defined]
     states_responses.StepFunctionResponse.list_state_machine_versions = (  # type: ignore[attr-defined]
         lambda self: ActionResult({"stateMachineVersions": []})

@@ -9,8 +9,9 @@ import numpy as np
 from splatlib.artifacts import CheckedFrame, Finding, FrameLink
 from splatlib.artifacts.check import unlinked_steps
 from splatlib.check.bridges import weak_links
-from splatlib.check.findings import closes, findings_of, reasons_of, verdict_of
+from splatlib.check.findings import findings_of
 from splatlib.check.growth import Growth
+from splatlib.check.reasons import closes, reasons_of, verdict_of
 
 GOOD = CheckedFrame("", "", "places", 90, 500, 0.5, 120.0, 0.01, 0.0, 0.8)
 
@@ -33,7 +34,7 @@ def chain(first: int, last: int, motion: str = "moved") -> list[FrameLink]:
 def told(checked: tuple[CheckedFrame, ...], links: list[FrameLink], in_order: bool = True) -> tuple[Finding, ...]:
     sure = [index for index, frame in enumerate(checked) if frame.outlook == "places"]
     growth = Growth(sure, [], [], np.zeros(len(checked), np.intp))
-    return findings_of(reasons_of(checked, links, growth, in_order), links, growth, in_order)
+    return findings_of(reasons_of(checked, links, growth), links, growth, in_order)
 
 
 def test_verdicts() -> None:

@@ -14,12 +14,13 @@ import pytest
 
 from splatlib.artifacts import ExportBundle, SparseScene, Splat
 from splatlib.config import ExportConfig
-from splatlib.errors import ArtifactError, ExportError, SplatlibError
+from splatlib.errors import ArtifactError, ConfigError, ExportError, SplatlibError
 from splatlib.export import export_splat
 from splatlib.formats import FORMATS, read_gaussians, standard_ply
 from splatlib.gaussians import Gaussians
 from splatlib.samples import Sample
 from splatlib.similarity import Similarity
+from splatlib.widgets.splat import view_splat
 from splatlib.workspace import Workspace
 from tests.limits import files_of_at_most
 from tests.made import made_frames, made_scene, made_splat
@@ -152,6 +153,35 @@ def test_crops_are_in_delivered_axes(made: tuple[Splat, SparseScene], tmp_path: 
     assert np.abs(means).max() <= 1.0 and np.linalg.norm(means, axis=1).max() <= 1.2
     with pytest.raises(ExportError, match="cropping leaves no Gaussian"):
         export_splat(splat, Workspace(tmp_path), ExportConfig(crop_sphere=(99, 0, 0, 1)), scene=scene)
+
+
+def test_the_box_drawn_in_a_view_is_what_is_delivered(made: tuple[Splat, SparseScene], tmp_path: Path) -> None:
+    splat, scene = made
+    view = view_splat(splat, scene=scene)
+    turned = [0.8, 0, 0.6, 0, 1, 0, -0.6, 0, 0.8]  # about y
+    view.crop = {"center": scene.points_xyz.mean(axis=0).tolist(), "size": [1.6, 1.2, 1.0], "rotation": turned}
+    drawn = view.cropped()
+    assert 100 < len(drawn) < 0.9 * splat.num_gaussians
+    config = ExportConfig(formats=("ply",), clean=False, crop=view.crop)  # pyright: ignore[reportArgumentType]
+    bundle = export_splat(splat, Workspace(tmp_path), config, scene=scene)
+    assert bundle.num_delivered == len(drawn)
+    moved = Similarity.from_matrix(np.array(bundle.delivered_from_world)).points(drawn.means)
+    np.testing.assert_allclose(read_gaussians(bundle.path("ply")).means, moved, atol=1e-4)
+    view.crop = {}
+    assert ExportConfig(crop=view.crop).crop is None  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    ("crop", "message"),
+    [
+        ({"center": [0, 0, 0]}, "crop.size"),
+        ({"center": [0, 0, 0], "size": [1, 0, 1]}, "three positive lengths"),
+        ({"center": [0, 0, 0], "size": [1, 1, 1], "rotation": [1, 0, 0, 0, 1, 0, 0, 1, 0]}, "no rotation"),
+    ],
+)
+def test_what_is_no_box_is_refused_before_anything_is_done(crop: dict[str, list[float]], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        ExportConfig.from_dict({"crop": crop})
 
 
 @pytest.mark.parametrize("name", ["colmap", "nerfstudio", "thumbnail"])

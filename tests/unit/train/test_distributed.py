@@ -86,7 +86,8 @@ else:
 """
 
 
-def test_the_others_serve_until_they_are_dismissed(tmp_path: Path) -> None:
+def two_processes(code: str) -> list[tuple[int, str]]:
+    """Exit status and output of both."""
     processes, port = [], free_port()
     for rank in range(2):
         environment = {
@@ -94,12 +95,53 @@ def test_the_others_serve_until_they_are_dismissed(tmp_path: Path) -> None:
             "MASTER_PORT": port,
         }  # fmt: skip
         processes.append(
-            subprocess.Popen([sys.executable, "-c", CHILD], env=environment, stdout=subprocess.PIPE, text=True)
+            subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
         )
-    outputs = [process.communicate(timeout=120)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0, 0]
-    assert outputs[0].strip() == "trained by all trained by all"
-    assert outputs[1].strip() == "served first second"
+    outputs = [process.communicate(timeout=300)[0] for process in processes]
+    return [(process.returncode, output.strip()) for process, output in zip(processes, outputs, strict=True)]
+
+
+def test_the_others_serve_until_they_are_dismissed() -> None:
+    assert two_processes(CHILD) == [(0, "trained by all trained by all"), (0, "served first second")]
+
+
+STUCK = """
+import datetime, os, time
+import torch
+import torch.distributed as dist
+from splatlib.train import distributed
+
+distributed.use_device = lambda: None
+distributed.STEP_PATIENCE = datetime.timedelta(seconds=8)
+
+def train_share(task):
+    if distributed.rank() == 0 or task != "stuck":
+        dist.all_reduce(torch.ones(1))
+    return "trained"
+
+distributed.train_share = train_share
+if distributed.rank() == 0:
+    distributed.join()
+    time.sleep(12)  # cameras are solved, for longer than a step may take
+    print(distributed.train_together("well"))
+    try:
+        distributed.train_together("stuck")
+    except RuntimeError as error:
+        print("gave up", flush=True)
+        os._exit(0)  # past the connection's threads, which end a process that leaves them running
+else:
+    try:
+        distributed.serve()
+    except RuntimeError as error:
+        print("alone", flush=True)
+        os._exit(0)
+"""
+
+
+def test_the_others_wait_for_days_but_no_step_waits_for_ever() -> None:
+    first, second = two_processes(STUCK)
+    assert first == (0, "trained\ngave up")
+    assert second == (0, "alone")
 
 
 def test_a_command_under_torchrun_runs_once_and_the_other_processes_leave_with_it(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ const INFO: PackedInfo = {
   log_scale: [-5, 0.5],
   color: [-0.5, 2 / 255],
   sh_steps: [0.25, 1, 1],
+  differences: false,
 };
 
 /** Two Gaussians in the layout of packing.py, written by hand. */
@@ -16,11 +17,9 @@ export function packedByHand(): ArrayBuffer {
   const parts: ArrayBufferView[] = [
     new Float32Array([1, 2, 3]), // low
     new Float32Array([0.1, 0.1, 0.1]), // step
-    new Uint32Array([
-      ((3 << 30) | 511 | (511 << 10) | (511 << 20)) >>> 0, // w left out, the others zero: no rotation
-      ((0 << 30) | 511 | (511 << 10) | (511 << 20)) >>> 0, // x left out: half a turn about x
-    ]),
-    new Uint16Array([0, 10, 0, 20, 0, 30]), // x of both, y of both, z of both
+    new Uint8Array([0, 0, 0, 0, 0, 1]), // upper bytes of x of both, y of both, z of both
+    new Uint8Array([0, 10, 0, 20, 0, 30]), // lower bytes
+    new Int8Array([0, 63, 0, 0, 0, -63]), // turns: none; x and z as large as they may be
     new Uint8Array([0, 1, 2, 3, 4, 5]), // log-scales
     new Uint8Array([255, 128]), // opacity
     new Uint8Array([0, 255, 64, 128, 10, 20]), // colours
@@ -39,7 +38,7 @@ describe("unpack", () => {
   const splat = unpack(packedByHand(), INFO);
 
   it("places Gaussians by their chunk's corner and step", () => {
-    expect([...splat.centers].map((v) => Math.round(v * 1000) / 1000)).toEqual([1, 2, 3, 0, 2, 4, 6, 0]);
+    expect([...splat.centers].map((v) => Math.round(v * 1000) / 1000)).toEqual([1, 2, 3, 0, 2, 4, 31.6, 0]);
   });
 
   it("keeps colours and opacity, side by side", () => {
@@ -52,11 +51,20 @@ describe("unpack", () => {
     expect([...splat.shSteps]).toEqual([0.25, 0.25, 0.25]);
   });
 
-  it("restores the component of a quaternion that was left out", () => {
+  it("adds green to red and blue where those are differences", () => {
+    const { base, sh } = unpack(packedByHand(), { ...INFO, differences: true });
+    expect([...base]).toEqual([64, 64, 74, 255, 127, 128, 148, 128]); // 255 + 128 wraps round
+    expect([...sh.subarray(0, 3)]).toEqual([-16, -7, -12]);
+  });
+
+  it("restores the component of a turn that was left out", () => {
     const words = [...splat.shapes];
     expect(words[1] >>> 16).toBe(32767); // w of the first
-    expect(words[4] & 0xffff).toBe(32767); // x of the second
     expect(words[0] | (words[1] & 0xffff)).toBe(0);
+    const sine = Math.sin(Math.PI / 8);
+    const signed = (word: number): number => ((word << 16) >> 16) / 32767;
+    const quat = [words[4], words[4] >>> 16, words[5], words[5] >>> 16].map(signed);
+    [sine, 0, -sine, Math.sqrt(1 - 2 * sine * sine)].forEach((value, k) => expect(quat[k]).toBeCloseTo(value, 4));
   });
 
   it("keeps log-scales as halves", () => {

@@ -9,6 +9,7 @@ export interface PackedInfo {
   log_scale: [number, number]; // value of code 0, step
   color: [number, number];
   sh_steps: number[]; // of degree 1, 2, 3
+  differences: boolean; // red and blue are sent as what they differ from green
 }
 
 export interface Unpacked {
@@ -46,7 +47,7 @@ export function unpack(buffer: ArrayBuffer, info: PackedInfo): Unpacked {
   const { count, chunk, sh_degree: shDegree } = info;
   const chunks = Math.ceil(count / chunk);
   const numBases = (shDegree + 1) ** 2 - 1;
-  const expected = 24 * chunks + (6 + 4 + 3 + 1 + 3 + 3 * numBases) * count;
+  const expected = 24 * chunks + (6 + 3 + 3 + 1 + 3 + 3 * numBases) * count;
   if (buffer.byteLength !== expected) {
     throw new Error(`the splat's data are damaged: ${buffer.byteLength} bytes instead of ${expected}`);
   }
@@ -54,12 +55,17 @@ export function unpack(buffer: ArrayBuffer, info: PackedInfo): Unpacked {
   const part = (bytes: number): number => (at += bytes) - bytes;
   const low = new Float32Array(buffer, part(12 * chunks), 3 * chunks);
   const step = new Float32Array(buffer, part(12 * chunks), 3 * chunks);
-  const quats = new Uint32Array(buffer, part(4 * count), count);
-  const places = new Uint16Array(buffer, part(6 * count), 3 * count);
+  const upper = new Uint8Array(buffer, part(3 * count), 3 * count);
+  const lower = new Uint8Array(buffer, part(3 * count), 3 * count);
+  const turns = new Int8Array(buffer, part(3 * count), 3 * count);
   const scales = new Uint8Array(buffer, part(3 * count), 3 * count);
   const opacities = new Uint8Array(buffer, part(count), count);
   const colors = new Uint8Array(buffer, part(3 * count), 3 * count);
   const columns = new Int8Array(buffer, part(3 * numBases * count), 3 * numBases * count);
+  if (info.differences) {
+    addGreen(colors, count);
+    for (let k = 0; k < numBases; k++) addGreen(columns.subarray(3 * k * count), count);
+  }
 
   const centers = new Float32Array(4 * count);
   const shapes = new Uint32Array(4 * count);
@@ -72,11 +78,11 @@ export function unpack(buffer: ArrayBuffer, info: PackedInfo): Unpacked {
     const c = 3 * Math.floor(i / chunk);
     const [a, b, d] = [scales[i], scales[count + i], scales[2 * count + i]];
     for (let k = 0; k < 3; k++) {
-      centers[4 * i + k] = low[c + k] + step[c + k] * places[k * count + i];
+      centers[4 * i + k] = low[c + k] + step[c + k] * (256 * upper[k * count + i] + lower[k * count + i]);
       base[4 * i + k] = colors[k * count + i];
     }
     base[4 * i + 3] = opacities[i];
-    unpackQuat(quats[i], shapes, 4 * i);
+    unpackTurn(turns[i], turns[count + i], turns[2 * count + i], shapes, 4 * i);
     shapes[4 * i + 2] = halves[a] | (halves[b] << 16);
     shapes[4 * i + 3] = halves[d];
     reach[i] = reaches[Math.max(a, b, d)];
@@ -85,21 +91,26 @@ export function unpack(buffer: ArrayBuffer, info: PackedInfo): Unpacked {
   return { count, shDegree, centers, shapes, base, color: info.color, sh: byGaussian(columns, count), shSteps, reach };
 }
 
-/** The three smaller components of xyzw in 10 bits each, and which one was left out. */
-function unpackQuat(code: number, shapes: Uint32Array, at: number): void {
-  const largest = code >>> 30;
-  const quat = [0, 0, 0, 0];
-  let rest = 1;
-  for (let k = 0, shift = 0; k < 4; k++) {
-    if (k === largest) continue;
-    quat[k] = (((code >>> shift) & 1023) / 511 - 1) * Math.SQRT1_2;
-    rest -= quat[k] * quat[k];
-    shift += 10;
+/** Red and blue of three columns from what they differ from green; typed arrays wrap round as the sender's did. */
+function addGreen(columns: Uint8Array | Int8Array, count: number): void {
+  for (let i = 0; i < count; i++) {
+    columns[i] += columns[count + i];
+    columns[2 * count + i] += columns[count + i];
   }
-  quat[largest] = Math.sqrt(Math.max(rest, 0));
-  const norm = quat.map((value) => Math.round(value * 32767) & 0xffff);
-  shapes[at] = norm[0] | (norm[1] << 16);
-  shapes[at + 1] = norm[2] | (norm[3] << 16);
+}
+
+const TURN_STEP = Math.sin(Math.PI / 8) / 63;
+
+/** From codes of x, y and z; w, the largest, follows. */
+function unpackTurn(a: number, b: number, c: number, shapes: Uint32Array, at: number): void {
+  const [x, y, z] = [TURN_STEP * a, TURN_STEP * b, TURN_STEP * c];
+  const w = Math.sqrt(Math.max(1 - x * x - y * y - z * z, 0));
+  shapes[at] = snorm16(x) | (snorm16(y) << 16);
+  shapes[at + 1] = snorm16(z) | (snorm16(w) << 16);
+}
+
+function snorm16(value: number): number {
+  return Math.round(value * 32767) & 0xffff;
 }
 
 /** From a column a coefficient to all coefficients of a Gaussian side by side, in blocks that stay in the cache. */
