@@ -55,11 +55,14 @@ def test_a_floor_that_nothing_reaches_ends_with_the_finest() -> None:
 
 def test_what_is_chosen_by_is_not_what_is_judged_by(made: tuple[Splat, SparseScene]) -> None:
     splat, scene = made
-    judge = Judge.of(splat, scene, splat.gaussians())
-    held_out = {view.name for view in splat.held_out}
+    few = Judge.of(splat, scene, splat.gaussians())  # three held out: all to judge by
+    assert {photo.name for photo in few.photos} == {view.name for view in splat.held_out} and not few.trial_photos
+    judge = Judge.of(replace(splat, held_out=()), scene, splat.gaussians())  # as many as are looked at
     judged, tried = ({photo.name for photo in photos} for photos in (judge.photos, judge.trial_photos))
-    assert judged | tried <= held_out and judged and tried and not judged & tried
-    assert judge.trial_views and not {view.name for view in judge.trial_views} & held_out
+    assert judged and tried and not judged & tried
+    for one in (few, judge):
+        photos = {photo.name for photo in (*one.photos, *one.trial_photos)}
+        assert one.trial_views and not {view.name for view in one.trial_views} & photos
     shifted = replace(judge.gaussians, means=judge.gaussians.means + np.float32(0.003))
     trial_db, own_db = judge.trial_loss_db(shifted), judge.psnr_db
     judge.photos = [replace(photo, truth=255 - photo.truth) for photo in judge.photos]
