@@ -8,6 +8,7 @@
 #   make splat CAPTURE=fox.mp4      your capture; also OUT=folder PRESET=balanced ARGS="--set train.seed=1"
 #   make lab                        the notebooks in JupyterLab
 #   make studio                     this environment as a kernel of JupyterLab, in SageMaker Studio; then splat doctor
+#   make lab45                      a JupyterLab as Studio's, for the browser tests: in build/lab45, 200 MB
 #   make js                         the widgets' front end, bundled into splatlib/widgets/static (needs Node 20)
 #   make lint                       what a change must pass besides the tests
 #   make image                      the container image, with docker, podman or buildah: IMAGE=name:tag ENGINE=docker
@@ -33,7 +34,7 @@ PRESET ?= preview
 ARGS ?=
 
 .DELETE_ON_ERROR:
-.PHONY: infra-install infra-lint infra-scan terraform-check deploy diff destroy cloud-image demo test splat capture-named lab studio js js-check lint clean install
+.PHONY: infra-install infra-lint infra-scan terraform-check deploy diff destroy cloud-image demo test splat capture-named lab studio lab45 js js-check lint clean install
 
 install: $(INSTALLED_TO_TEST)
 
@@ -83,6 +84,17 @@ studio: $(INSTALLED)
 	$(IN_VENV) splatlib studio setup
 	$(IN_VENV) splatlib doctor
 
+# What SageMaker Studio has: JupyterLab 4.5 in an environment of its own; ipykernel 6, which kernels of the tests put before theirs.
+LAB45 := build/lab45
+
+lab45: $(LAB45)/.installed
+
+$(LAB45)/.installed:
+	$(PYTHON) -m venv $(LAB45)
+	$(LAB45)/bin/python -m pip install --quiet 'jupyterlab==4.5.*'
+	$(LAB45)/bin/python -m pip install --quiet --no-deps --target $(LAB45)/ipykernel6 'ipykernel>=6.29,<7' nest-asyncio
+	@touch $@
+
 lint: $(INSTALLED_TO_TEST)
 	$(IN_VENV) ruff check
 	$(IN_VENV) ruff format --check
@@ -128,13 +140,15 @@ build/checkov/bin/checkov:
 
 infra-scan: infra-install build/checkov/bin/checkov
 	PATH="$(abspath $(VENV)/bin):$$PATH" $(CDK) synth --quiet $(CONTEXT)
-	build/checkov/bin/checkov --config-file infra/checkov.yml --compact --quiet --file build/cdk.out/Production.template.json
-	build/checkov/bin/checkov --config-file infra/checkov.yml --compact --quiet --directory infra/terraform
+	build/checkov/bin/checkov --compact --quiet --file build/cdk.out/Production.template.json
+	build/checkov/bin/checkov --compact --quiet --directory infra/terraform
+	build/checkov/bin/checkov --compact --quiet --framework dockerfile --file container/Dockerfile
 
 infra-lint: infra-install
 	PATH="$(abspath $(VENV)/bin):$$PATH" $(CDK) synth --quiet $(CONTEXT)
 	$(IN_VENV) bandit --quiet --recursive infra splatlib/launch
-	$(VENV)/bin/cfn-lint --config-file infra/cfnlintrc.yml build/cdk.out/Production.template.json
+	$(VENV)/bin/cfn-lint build/cdk.out/Production.template.json
+	$(VENV)/bin/hadolint container/Dockerfile
 	build/node/node_modules/.bin/asl-validator --json-path infra/*/*.asl.json
 	@if ! command -v terraform >/dev/null; then echo "terraform is not here: its module is not checked" >&2; \
 	elif [ -n "$(TF_PLUGINS)" ]; then $(MAKE) --no-print-directory terraform-check; \

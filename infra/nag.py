@@ -23,7 +23,6 @@ _WILDCARDS = {
         f"{{arn}}:s3:::{{stack}}-jobs-{{account}}-{{region}}/{folder}": _OBJECTS
         for folder in ("captures/*", "batches/*", "checkpoints/*", "jobs/*", "models/*", "results/*", "results/*/job/*")
     },
-    "{arn}:s3:::{assets}/*": "CDK names its assets by their content: the wildcard is CDK's own bucket, read only",
     "{arn}:sagemaker:{here}:training-job/{stack}-*": _JOBS,
     "{arn}:states:{here}:execution:{stack}:*": "the executions of this one state machine",
     "{arn}:states:{here}:execution:{stack}-batch/*": "the children of this one state machine's distributed map",
@@ -52,7 +51,6 @@ def check(app: App, stack: Stack, settings: DeploymentSettings) -> None:
         "stack": settings.stack,
         "account": account,
         "region": region,
-        "assets": f"cdk-hnb659fds-assets-{account}-{region}",
     }
     for pattern, reason in _WILDCARDS.items():
         finding = f"AwsSolutions-IAM5[Resource::{pattern.format(**names)}]"

@@ -15,7 +15,7 @@ import typer
 from splatlib import pipeline
 from splatlib._version import __version__
 from splatlib.artifacts import Artifact, CaptureCheck, ExportBundle, FrameSet, MaskSet, SparseScene, Splat
-from splatlib.commands import backend, comparison, delivery, jobs, notebook, production, studio, training
+from splatlib.commands import backend, comparison, delivery, jobs, notebook, prices, production, studio, training
 from splatlib.commands.told import errors_told
 from splatlib.config import Job
 from splatlib.errors import ArtifactError, ConfigError
@@ -37,11 +37,11 @@ app.add_typer(training.app, name="training")
 app.add_typer(studio.app, name="studio")
 app.add_typer(production.app, name="production")
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(prices.app, name="prices")
 app.command()(studio.doctor)
 app.command()(comparison.compare)
 app.command()(delivery.convert)
 app.command()(jobs.submit)
-app.command()(jobs.prices)
 app.command()(delivery.export)
 
 WorkspaceArgument = Annotated[Path, typer.Argument(metavar="DIR", help="a workspace: the --out of an earlier run")]

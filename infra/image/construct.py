@@ -46,7 +46,7 @@ class Image(Construct):
             "image_build",
             shared,
             "codebuild.amazonaws.com",
-            more_names={"assets_bucket": sources.s3_bucket_name},
+            more_names={"assets_bucket": sources.s3_bucket_name, "assets_key": sources.s3_object_key},
         )
         self.project = codebuild.Project(
             self,

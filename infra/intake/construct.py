@@ -13,7 +13,7 @@ from aws_cdk import aws_sns_subscriptions as subscriptions
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
-from infra.common import Function, Shared, dead_letters
+from infra.common import QUEUE_OF_SQS, Function, Shared, accept, dead_letters
 
 TIMEOUT_S = 60
 
@@ -42,6 +42,7 @@ class Intake(Construct):
             retention_period=Duration.days(4),
             dead_letter_queue=sqs.DeadLetterQueue(queue=self.dead, max_receive_count=10),
         )
+        accept(self.queue, checkov=QUEUE_OF_SQS)
         self.topic.add_subscription(subscriptions.SqsSubscription(self.queue, dead_letter_queue=self.dead_topic))
         self.function = Function(
             self,

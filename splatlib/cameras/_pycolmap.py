@@ -7,6 +7,7 @@ process with "free(): invalid pointer" (seen with pycolmap 4.2.1 and opencv-pyth
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import os
 import sys
@@ -28,11 +29,31 @@ if "pycolmap" in sys.modules and "cv2" not in sys.modules:
 import cv2
 import pycolmap
 
-__all__ = ["colmap_errors_translated", "colmap_logged", "cv2", "num_threads", "pycolmap"]
+__all__ = ["colmap_errors_translated", "colmap_logged", "cv2", "matching_device", "num_threads", "pycolmap"]
 
 # What pycolmap raises: failed checks arrive as ValueError or RuntimeError, a broken database as RuntimeError.
 _COLMAP_ERRORS = (RuntimeError, ValueError, IndexError, KeyError)
 _DISK_FULL = ("disk is full", "No space left")  # SQLite's words and the system's
+
+
+def matching_device() -> pycolmap.Device:
+    """Where COLMAP is to match features: on a GPU if it is built for one (``pycolmap-cuda12``) and there is one.
+
+    Left to itself such a build aborts where there is none.
+    """
+    return pycolmap.Device.cuda if pycolmap.has_cuda and _num_cuda_devices() else pycolmap.Device.cpu
+
+
+def _num_cuda_devices() -> int:
+    """GPUs that this process may see, by NVIDIA's driver; 0 where there is none of it."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
+        return 0
+    return count.value
 
 
 @contextlib.contextmanager

@@ -29,7 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from splatlib.artifacts import Frame, FrameSet
-from splatlib.cameras._pycolmap import colmap_errors_translated, num_threads, pycolmap
+from splatlib.cameras._pycolmap import colmap_errors_translated, matching_device, num_threads, pycolmap
 from splatlib.cameras.gps import Places, neighbours_in_space
 from splatlib.config import CamerasConfig
 from splatlib.matching import retrieval
@@ -162,6 +162,6 @@ def match_pairs(frames: FrameSet, pairs: Pairs, database_path: Path, config: Cam
             chunk = pairs[start : start + _CHUNK]
             list_path.write_text("".join(f"{names[i]} {names[j]}\n" for i, j in chunk))
             with colmap_errors_translated("matching the features"):
-                pycolmap.match_image_pairs(database_path, matching, pairing, verification)
+                pycolmap.match_image_pairs(database_path, matching, pairing, verification, matching_device())
             progress.update(len(chunk))
     list_path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The commands ``splat submit``, ``splat jobs …`` and ``splat prices``: jobs elsewhere, by the launchers' handles."""
+"""The commands ``splat submit`` and ``splat jobs …``: jobs elsewhere, by the launchers' handles."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from splatlib.commands.told import errors_told
 from splatlib.config import Job
 from splatlib.errors import ConfigError
 from splatlib.launch import JobHandle, JobStatus, Launcher, LocalProcess, SageMaker
-from splatlib.launch.prices import read_price_list
 from splatlib.report import write_report
 from splatlib.workspace import Workspace
 
@@ -150,10 +149,3 @@ def fetch(
             ws = Workspace.open(folder)
             write_report(ws, run=ws.load_job().run)  # with what the job cost
         typer.echo(folder)
-
-
-def prices(region: Annotated[str, typer.Option(help="of AWS, e.g. eu-central-1")]) -> None:
-    """Read AWS's price list for training instances of a region, and keep it for estimates and budgets."""
-    with errors_told(None):
-        for instance, usd_per_hour in sorted(read_price_list(region).items()):
-            typer.echo(f"{instance:<20} ${usd_per_hour:.4f} an hour")

@@ -146,4 +146,4 @@ def _read_file(region: str) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise LaunchError(f"{path} is damaged", hint="delete it, or: splat prices --region " + region) from error
+        raise LaunchError(f"{path} is damaged", hint="delete it, or: splat prices update --region " + region) from error

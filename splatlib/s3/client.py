@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from splatlib.errors import MissingDependencyError, S3AccessError, S3Error, S3NotFoundError
+from splatlib.s3.credentials import WHO, said_of_credentials
 
 # Objects at once. Pictures are small, so that most of the time goes into waiting for the first byte.
 NUM_CONNECTIONS = 8
@@ -15,29 +16,16 @@ _REQUEST_ATTEMPTS = 5
 _CONNECT_TIMEOUT_S, _READ_TIMEOUT_S = 10, 60
 
 _KEPT = "run the same again: what has arrived is kept"
-_WHO = "see who you are with: aws sts get-caller-identity"
 TO_READ = (
     "the role or user needs s3:ListBucket on the bucket and s3:GetObject on its objects, and kms:Decrypt on the key if"
-    f" they are encrypted with one; {_WHO}"
+    f" they are encrypted with one; {WHO}"
 )
 TO_WRITE = (
     "the role or user needs s3:ListBucket, s3:ListBucketMultipartUploads on the bucket, s3:GetObject, s3:PutObject and"
-    f" s3:ListMultipartUploadParts on its objects, and kms:GenerateDataKey and kms:Decrypt on a key; {_WHO}"
+    f" s3:ListMultipartUploadParts on its objects, and kms:GenerateDataKey and kms:Decrypt on a key; {WHO}"
 )
 # By S3's error codes: our class, what failed, what to try. A head request's errors have the status as their code.
 _SAID: tuple[tuple[frozenset[str], type[S3Error], str, str], ...] = (
-    (
-        frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}),
-        S3AccessError,
-        "the AWS credentials for {url} have expired",
-        "log in again (aws sso login), or fetch fresh ones",
-    ),
-    (
-        frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "UnrecognizedClientException"}),
-        S3AccessError,
-        "AWS does not know these credentials, for {url}",
-        "aws configure, or set AWS_PROFILE",
-    ),
     (
         frozenset({"AccessDenied", "AllAccessDisabled", "AccountProblem", "403", "Forbidden", "KMS.DisabledException"}),
         S3AccessError,
@@ -121,39 +109,34 @@ def s3_errors_translated(url: str, replaced: Path | None = None, needs: str = TO
 
     try:
         yield
-    except boto.ClientError as error:
+    except (boto.ClientError, boto.BotoCoreError, ValueError) as error:
+        if said := said_of_credentials(error, url):
+            raise S3AccessError(*said) from error
+        raise _of_error(url, error, replaced, needs) from error
+
+
+def _of_error(url: str, error: Exception, replaced: Path | None, needs: str) -> S3Error:
+    from botocore import exceptions as boto
+
+    if isinstance(error, boto.ClientError):
         code = str(error.response.get("Error", {}).get("Code", ""))
         if code in _REPLACED and replaced is not None:
             replaced.unlink(missing_ok=True)
-            raise S3Error(
+            return S3Error(
                 f"{url} was replaced while it was downloaded", hint="wait for the upload to end, and run it again"
-            ) from error
-        raise _of_client_error(url, code, error, needs) from error
-    except (boto.TokenRetrievalError, boto.SSOError) as error:
-        raise S3AccessError("the AWS login has expired", why=str(error), hint="aws sso login") from error
-    except (
-        boto.NoCredentialsError,
-        boto.PartialCredentialsError,
-        boto.CredentialRetrievalError,
-        boto.ProfileNotFound,
-    ) as error:
-        raise S3AccessError(
-            f"no AWS credentials for {url}",
-            why=str(error),
-            hint="aws configure, or aws sso login, or set AWS_PROFILE; on AWS, give the machine a role",
-        ) from error
-    except (boto.ConnectionError, boto.HTTPClientError) as error:
-        raise S3Error(
+            )
+        return _of_client_error(url, code, error, needs)
+    if isinstance(error, boto.ConnectionError | boto.HTTPClientError):
+        return S3Error(
             f"S3 cannot be reached for {url}",
             why=str(error),
             hint="check the network, a proxy (HTTPS_PROXY), AWS_ENDPOINT_URL, and in a closed VPC its endpoint for S3",
-        ) from error
-    except boto.FlexibleChecksumError as error:
+        )
+    if isinstance(error, boto.FlexibleChecksumError):
         if replaced is not None:
             replaced.unlink(missing_ok=True)
-        raise S3Error(f"{url} arrived damaged", why=str(error), hint="run it again") from error
-    except (boto.BotoCoreError, ValueError) as error:
-        raise S3Error(f"{url} cannot be read", why=str(error), hint="check AWS_REGION and AWS_ENDPOINT_URL") from error
+        return S3Error(f"{url} arrived damaged", why=str(error), hint="run it again")
+    return S3Error(f"{url} cannot be read", why=str(error), hint="check AWS_REGION and AWS_ENDPOINT_URL")
 
 
 def _of_client_error(url: str, code: str, error: Any, needs: str) -> S3Error:

@@ -39,6 +39,7 @@ class LocalStack:
     log: Path
     context: dict[str, str] = field(default_factory=dict)
     clients: dict[str, Any] = field(default_factory=dict)
+    _letters: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -154,8 +155,17 @@ class LocalStack:
             for message in messages:
                 content = json.loads(message["Body"])
                 found.append((content["Subject"], content["Message"]))
-                sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+            handles = [
+                {"Id": str(number), "ReceiptHandle": message["ReceiptHandle"]}
+                for number, message in enumerate(messages)
+            ]
+            sqs.delete_message_batch(QueueUrl=url, Entries=handles)
         return found
+
+    def letters(self) -> list[tuple[str, str]]:
+        """Subject and text of all mails that ever came."""
+        self._letters.extend(self.mails())
+        return self._letters
 
     def calls(self) -> list[dict[str, Any]]:
         """What each role of the stack asked for."""
@@ -166,10 +176,8 @@ class LocalStack:
 @contextlib.contextmanager
 def local_stack(settings: ServerSettings) -> Iterator[LocalStack]:
     """A server in a process of its own; ends with it."""
-    with tempfile.TemporaryDirectory(prefix="local-stack-") as folder, socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-        free.close()
+    with tempfile.TemporaryDirectory(prefix="local-stack-") as folder:
+        port = free_port()
         log = Path(folder) / "server.log"
         environment = {**os.environ, "PYTHONPATH": str(ROOT), **settings.environment()}
         with log.open("w") as output:
@@ -182,6 +190,12 @@ def local_stack(settings: ServerSettings) -> Iterator[LocalStack]:
             finally:
                 process.terminate()
                 process.wait(20)
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 def wait_for(found: Callable[[], Any], timeout_s: float, otherwise: Callable[[], str]) -> Any:

@@ -56,6 +56,21 @@ def prepared(world: World, attempt: int = 1) -> dict[str, Any]:
     return preparation.handle({**event, "attempt": attempt}, None)
 
 
+@pytest.mark.parametrize("capture", ["captures/fox.mov", "captures/fox", "captures/fox/"])
+def test_captures_are_found_by_listing_alone(world: World, capture: str) -> None:
+    """S3 answers HEAD of what is not there with 403 to whoever may not list the whole bucket."""
+    world.put("captures/fox.mov", b"x" * 7_000)
+    world.put("captures/fox/1.jpg", b"x" * 2_000)
+    world.put("captures/fox/2.jpg", b"x" * 3_000)
+    asked: list[str] = []
+    aws.client("s3").meta.events.register("before-call.s3", lambda model, **_: asked.append(model.name))
+    place = f"s3://{world.bucket}/{capture}"
+    assert preparation._bytes_at(place, world.settings) == (7_000 if capture.endswith(".mov") else 5_000)
+    with pytest.raises(preparation.CaptureNotThereYet):
+        preparation._bytes_at(f"s3://{world.bucket}/captures/fo", world.settings)
+    assert set(asked) == {"ListObjectsV2"}
+
+
 def status_event(name: str, status: str) -> dict[str, Any]:
     """EventBridge's event, after the recorded one."""
     event = json.loads((EVENTS / "execution_status.json").read_text())

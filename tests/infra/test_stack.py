@@ -123,7 +123,7 @@ def test_roles_may_do_what_their_files_say_and_nothing_else(template: Template) 
         assert flat == {action for statement in wanted for action in _list(statement["Action"])}
 
 
-_NAMES = ("partition", "region", "account", "stack", "bucket", "key_arn", "assets_bucket")
+_NAMES = ("partition", "region", "account", "stack", "bucket", "key_arn", "assets_bucket", "assets_key")
 
 
 def _list(value: Any) -> list[Any]:

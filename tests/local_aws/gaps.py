@@ -7,6 +7,7 @@ here and not in a test that silently tests nothing.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import re
 from collections.abc import Iterator
@@ -102,13 +103,17 @@ def _refuse(aws: LocalAws, action: str) -> None:
         raise ServiceException(*aws.refusals.pop(action))
 
 
-def _refuse_invalid(request: dict[str, Any]) -> None:
-    """The service's own rules as botocore's model states them, and the one on times that it does not."""
+@functools.cache
+def _input_shape() -> Any:
     import boto3
 
     sagemaker = boto3.client("sagemaker", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
-    shape = sagemaker.meta.service_model.operation_model("CreateTrainingJob").input_shape
-    found = list(_violations(request, shape, "request"))
+    return sagemaker.meta.service_model.operation_model("CreateTrainingJob").input_shape
+
+
+def _refuse_invalid(request: dict[str, Any]) -> None:
+    """The service's own rules as botocore's model states them, and the one on times that it does not."""
+    found = list(_violations(request, _input_shape(), "request"))
     stopping = request.get("StoppingCondition", {})
     longest_s = stopping.get("MaxRuntimeInSeconds", 86400)
     if request.get("EnableManagedSpotTraining") and stopping.get("MaxWaitTimeInSeconds", 0) < longest_s:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
@@ -34,12 +35,17 @@ class Running:
     def __init__(self, aws: LocalAws, job: Any, request: dict[str, Any], container: list[str]) -> None:
         self._aws, self._job, self._request, self._container = aws, job, request, container
         self.instance = request["ResourceConfig"]["InstanceType"]
+        # SageMaker copies, logs and runs the container with the rights of the job's role: its name is the key's id
+        self.role = request["RoleArn"].rpartition("/")[2]
         self.containers = 0
         self._process: subprocess.Popen[str] | None = None
         self._wanted = ""  # "", "stop", "interrupt", "lose", "time"
         self._seconds = 0.0
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._synced: dict[str, tuple[int, int]] = {}
+
+    def _client(self, service: str) -> Any:
+        return self._aws.client(service, self.role)
 
     @property
     def ended(self) -> bool:
@@ -128,6 +134,7 @@ class Running:
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "SPLATLIB_"))},
             **{name: value for name, value in self._aws.environment.items() if name.startswith("AWS_")},
+            "AWS_ACCESS_KEY_ID": self.role,
             **self._aws.container_environment,
             **self._request.get("Environment", {}),
             "TRAINING_JOB_NAME": self._request["TrainingJobName"],
@@ -152,11 +159,14 @@ class Running:
         return status
 
     def _put_lines(self, process: subprocess.Popen[str]) -> None:
-        logs = self._aws.client("logs")
+        logs = self._client("logs")
         stream = f"{self._request['TrainingJobName']}/algo-1-{int(time.time())}-{self.containers}"
-        if not logs.describe_log_groups(logGroupNamePrefix=LOG_GROUP)["logGroups"]:
-            logs.create_log_group(logGroupName=LOG_GROUP)
-        logs.create_log_stream(logGroupName=LOG_GROUP, logStreamName=stream)
+        try:
+            logs.create_log_stream(logGroupName=LOG_GROUP, logStreamName=stream)
+        except logs.exceptions.ResourceNotFoundException:
+            with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):  # of a job at the same moment
+                logs.create_log_group(logGroupName=LOG_GROUP)
+            logs.create_log_stream(logGroupName=LOG_GROUP, logStreamName=stream)
         assert process.stdout is not None
         for line in process.stdout:
             if text := line.rstrip("\n"):
@@ -174,7 +184,7 @@ class Running:
                 data.append({**entry, "Dimensions": [{"Name": "Host", "Value": self._request["TrainingJobName"]}]})
         self._job.final_metric_data_list = list(final.values())
         if data:
-            self._aws.client("cloudwatch").put_metric_data(Namespace=LOG_GROUP, MetricData=data)
+            self._client("cloudwatch").put_metric_data(Namespace=LOG_GROUP, MetricData=data)
 
     def _finish(self, status: int, reason: str) -> None:
         if self._wanted == "time":
@@ -213,13 +223,13 @@ class Running:
 
     def _get_prefix(self, url: str, target: Path) -> None:
         bucket, prefix = _bucket_and_key(url.rstrip("/") + "/")
-        s3 = self._aws.client("s3")
+        s3 = self._client("s3")
         for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
             for entry in page.get("Contents", []):
                 self._get(s3, bucket, entry["Key"], target / entry["Key"].removeprefix(prefix))
 
     def _get_manifest(self, url: str, target: Path) -> None:
-        s3 = self._aws.client("s3")
+        s3 = self._client("s3")
         bucket, key = _bucket_and_key(url)
         head, *names = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
         bucket, prefix = _bucket_and_key(head["prefix"])
@@ -228,14 +238,15 @@ class Running:
 
     def _get(self, s3: Any, bucket: str, key: str, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
-        s3.download_file(bucket, key, str(target))
+        # plainly, not by boto3's transfers: they begin ten threads for each file
+        target.write_bytes(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
 
     def _put_model(self, root: Path) -> None:
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w:gz") as archive:
             archive.add(root / "model", arcname=".")
         bucket, key = _bucket_and_key(self._job.model_artifacts["S3ModelArtifacts"])
-        self._aws.client("s3").put_object(Bucket=bucket, Key=key, Body=packed.getvalue())
+        self._client("s3").put_object(Bucket=bucket, Key=key, Body=packed.getvalue())
 
     def _keep_in_sync(self, root: Path, leave: threading.Event) -> None:
         while not leave.wait(self._aws.sync_s):
@@ -247,7 +258,7 @@ class Running:
         if not checkpoints:
             return
         bucket, prefix = _bucket_and_key(checkpoints["S3Uri"].rstrip("/") + "/")
-        s3, folder = self._aws.client("s3"), root / "checkpoints"
+        s3, folder = self._client("s3"), root / "checkpoints"
         there = set()
         for path in sorted(folder.rglob("*")):
             if self._wanted == "lose":
@@ -259,7 +270,7 @@ class Running:
                 state = path.stat()
                 there.add(name)
                 if self._synced.get(name) != (state.st_mtime_ns, state.st_size):
-                    s3.upload_file(str(path), bucket, prefix + name)
+                    s3.put_object(Bucket=bucket, Key=prefix + name, Body=path.read_bytes())
                     self._synced[name] = (state.st_mtime_ns, state.st_size)
             except FileNotFoundError:
                 continue  # it was replaced meanwhile

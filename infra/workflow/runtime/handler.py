@@ -5,9 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from botocore.exceptions import ClientError
-
-from infra.runtime.aws import client, error_code
+from infra.runtime.aws import client
 from infra.runtime.parameters import Settings, settings
 from infra.runtime.records import ACTIVE, Record, Records
 from infra.workflow.runtime.training_job import document, instance_of, job_prefix, training_job_name
@@ -58,15 +56,18 @@ def handle(event: dict[str, Any], context: object) -> dict[str, Any]:
 
 
 def _bytes_at(place: str, here: Settings) -> int:
-    """Bytes of the object, or of all below the prefix. Raises CaptureNotThereYet."""
+    """Bytes of the object, or of all below the prefix. Raises CaptureNotThereYet.
+
+    By listing alone: asked for an object that is not there, S3 answers "forbidden" to whoever may not list the whole
+    bucket, and this function may list captures/ only.
+    """
     bucket, _, key = place.removeprefix("s3://").partition("/")
     s3 = client("s3")
     if not key.endswith("/"):
-        try:
-            return int(s3.head_object(Bucket=bucket, Key=key)["ContentLength"])
-        except ClientError as error:
-            if error_code(error) not in ("404", "NoSuchKey", "NotFound"):
-                raise
+        # a key comes before all that it begins
+        first = s3.list_objects_v2(Bucket=bucket, Prefix=key, MaxKeys=1).get("Contents", [])
+        if first and first[0]["Key"] == key:
+            return int(first[0]["Size"])
         key += "/"
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key)
     sizes = [int(entry["Size"]) for page in pages for entry in page.get("Contents", [])]

@@ -10,11 +10,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from splatlib.errors import LaunchAccessError, LaunchError, LaunchQuotaError, MissingDependencyError
+from splatlib.s3.credentials import WHO, said_of_credentials
 
 _ATTEMPTS = 6
-_WHO = "see who you are with: aws sts get-caller-identity"
-_EXPIRED = {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
-_UNKNOWN = {"UnrecognizedClientException", "InvalidClientTokenId", "InvalidAccessKeyId", "SignatureDoesNotMatch"}
 _DENIED = {"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError"}
 _THROTTLED = {"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded"}
 
@@ -90,48 +88,33 @@ def aws_errors_translated(asked: str, needs: str = "") -> Iterator[None]:
         return
     try:
         yield
-    except boto.ClientError as error:
-        raise _of_client_error(asked, needs, error) from error
-    except (boto.TokenRetrievalError, boto.SSOError) as error:
-        raise LaunchAccessError("the AWS login has expired", why=str(error), hint="aws sso login") from error
-    except (
-        boto.NoCredentialsError,
-        boto.PartialCredentialsError,
-        boto.CredentialRetrievalError,
-        boto.ProfileNotFound,
-    ) as error:
-        raise LaunchAccessError(
-            f"no AWS credentials for {asked}",
-            why=str(error),
-            hint="aws configure, or aws sso login, or set AWS_PROFILE; on AWS, give the machine a role",
-        ) from error
-    except boto.NoRegionError as error:
-        raise LaunchError(
-            "no AWS region is set", hint="SageMaker(region=...), AWS_REGION, or: aws configure"
-        ) from error
-    except boto.ParamValidationError as error:
-        raise LaunchError(
-            f"{asked} cannot be asked so", why=str(error), hint="check the launcher's settings"
-        ) from error
-    except (boto.ConnectionError, boto.HTTPClientError) as error:
-        raise LaunchError(
+    except (boto.ClientError, boto.BotoCoreError) as error:
+        if said := said_of_credentials(error, asked):
+            raise LaunchAccessError(*said) from error
+        raise _of_error(asked, needs, error) from error
+
+
+def _of_error(asked: str, needs: str, error: Exception) -> LaunchError:
+    from botocore import exceptions as boto
+
+    if isinstance(error, boto.ClientError):
+        return _of_client_error(asked, needs, error)
+    if isinstance(error, boto.NoRegionError):
+        return LaunchError("no AWS region is set", hint="SageMaker(region=...), AWS_REGION, or: aws configure")
+    if isinstance(error, boto.ParamValidationError):
+        return LaunchError(f"{asked} cannot be asked so", why=str(error), hint="check the launcher's settings")
+    if isinstance(error, boto.ConnectionError | boto.HTTPClientError):
+        return LaunchError(
             f"{asked} cannot be reached",
             why=str(error),
             hint="check the region's name, the network, a proxy (HTTPS_PROXY), and in a closed VPC its endpoints",
-        ) from error
-    except boto.BotoCoreError as error:
-        raise LaunchError(f"{asked} failed", why=str(error)) from error
+        )
+    return LaunchError(f"{asked} failed", why=str(error))
 
 
-def _of_client_error(asked: str, needs: str, error: Any) -> LaunchError:  # noqa: PLR0911  one return a kind
+def _of_client_error(asked: str, needs: str, error: Any) -> LaunchError:
     code = str(error.response.get("Error", {}).get("Code", ""))
     said = str(error.response.get("Error", {}).get("Message") or error)
-    if code in _EXPIRED:
-        return LaunchAccessError(
-            "the AWS credentials have expired", why=said, hint="aws sso login, or fetch fresh ones"
-        )
-    if code in _UNKNOWN:
-        return LaunchAccessError("AWS does not know these credentials", why=said, hint="aws configure, or AWS_PROFILE")
     if code in _DENIED:
         return _denied(asked, needs, said)
     if code in _THROTTLED:
@@ -158,7 +141,7 @@ def _denied(asked: str, needs: str, said: str) -> LaunchAccessError:
     hint = f"ask for {missing}" if missing else "ask for the permission"
     if missing == "iam:PassRole":
         hint += " on the job's role, for the service sagemaker.amazonaws.com"
-    return LaunchAccessError(f"{asked} is not allowed", why=said, hint=f"{hint}; {_WHO}")
+    return LaunchAccessError(f"{asked} is not allowed", why=said, hint=f"{hint}; {WHO}")
 
 
 def _beyond_quota(said: str) -> LaunchQuotaError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import traceback
 
 
@@ -30,7 +31,6 @@ def main() -> None:
 
     import moto.stepfunctions.parser.models
     from flask import got_request_exception
-    from moto.logs import logs_backends
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -38,7 +38,6 @@ def main() -> None:
     from tests.infra.aws.faults import Watched
     from tests.local_aws import LocalAws
     from tests.local_aws.gaps import fill_gaps
-    from tests.local_aws.training import LOG_GROUP
 
     assert moto.stepfunctions.parser.models
     for module in (lambdas, events, workflows, training, cloudformation, terraform):
@@ -49,11 +48,10 @@ def main() -> None:
             pass
 
     got_request_exception.connect(_tell, weak=False)
+    cache = tempfile.mkdtemp(prefix="splatlib-cache-")  # of the real entry point, where a test asks for it
     application = Watched(DomainDispatcherApplication(create_backend_app))
-    with fill_gaps(LocalAws(url), training.container()):
+    with fill_gaps(LocalAws(url, container_environment={"SPLATLIB_CACHE": cache}), training.container()):
         server = make_server("127.0.0.1", port, application, threaded=True, request_handler=Quiet)
-        # two jobs that start at once would both make it
-        logs_backends["123456789012"]["us-east-1"].create_log_group(LOG_GROUP, {})
         print(url, flush=True)
         server.serve_forever()
 

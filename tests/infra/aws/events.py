@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote_plus
 
 import boto3
+from flask import request
 from moto.awslambda.models import LambdaBackend, lambda_backends
 from moto.awslambda_simple.models import lambda_simple_backends
 from moto.core import DEFAULT_ACCOUNT_ID
@@ -19,6 +20,7 @@ from moto.s3 import notifications
 from moto.sqs import models as sqs_models
 
 from tests.infra.aws.faults import happens
+from tests.infra.aws.lambdas import client_of, invoke, run_later
 from tests.infra.aws.settings import HERE
 
 REGION = "us-east-1"
@@ -33,10 +35,11 @@ def _event(event_name: Any, bucket: Any, key: Any, notification_id: str) -> dict
     content = _original_event(event_name, bucket, key, notification_id)
     record = content["Records"][0]
     record["userIdentity"] = {"principalId": "AWS:AIDAOFTESTS"}
-    # an own header is how a test says who uploads
-    metadata = getattr(key, "metadata", None) or {}
-    if uploader := dict(metadata).get("x-amz-meta-uploader"):
+    # a header of the upload is how a test says who uploads; moto notes an object's metadata after its event
+    if uploader := request.headers.get("x-amz-meta-uploader"):
         record["userIdentity"]["principalId"] = uploader
+    if "uploadId" in request.args:  # moto says Put of it
+        record["eventName"] = "ObjectCreated:CompleteMultipartUpload"
     record["s3"]["object"] |= {"key": quote_plus(key.name), "sequencer": f"{next(_sequence):018X}"}
     if bucket.is_versioned:
         record["s3"]["object"]["versionId"] = key.version_id
@@ -61,10 +64,14 @@ def _send_sns(account_id: str, event_body: Any, topic_arn: str, region_name: str
 
 
 def _poll(mapping: Any) -> None:
-    """A Lambda event source mapping: receives, invokes, deletes what did not fail."""
-    sqs = boto3.client("sqs", region_name=REGION)
+    """A Lambda event source mapping: receives, invokes, deletes what did not fail, with the function's rights."""
+    own = boto3.client("sqs", region_name=REGION)
     account, name = mapping.event_source_arn.split(":")[4:6]
-    url = sqs.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"]
+    url = own.get_queue_url(QueueName=name, QueueOwnerAWSAccountId=account)["QueueUrl"]
+    function = _function(mapping.function_arn)
+    sqs = client_of(function, "sqs")
+    sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"])
+    pause_s = 0.05
     while True:
         try:
             answer = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=min(10, mapping.batch_size or 10))
@@ -72,31 +79,33 @@ def _poll(mapping: Any) -> None:
             return
         messages = answer.get("Messages", [])
         if not messages:
-            time.sleep(0.05)
+            time.sleep(pause_s)
+            pause_s = min(0.4, 1.5 * pause_s)
             continue
+        pause_s = 0.05
         event = {
             "Records": [
                 {"messageId": message["MessageId"], "body": message["Body"], "receiptHandle": message["ReceiptHandle"]}
                 for message in messages
             ]
         }
-        text, failed = invoke(mapping.function_arn, event)
+        text, failed, _ = invoke(function, event)
         failures = {message["MessageId"] for message in messages}
         if not failed:
             failures = {entry["itemIdentifier"] for entry in (json.loads(text) or {}).get("batchItemFailures", [])}
         for message in messages:
             handle = {"QueueUrl": url, "ReceiptHandle": message["ReceiptHandle"]}
             if message["MessageId"] in failures:
-                sqs.change_message_visibility(**handle, VisibilityTimeout=max(1, int(60 * HERE.time_scale)))
+                # Lambda only waits; here that is made short
+                own.change_message_visibility(**handle, VisibilityTimeout=max(1, int(60 * HERE.time_scale)))
             else:
                 sqs.delete_message(**handle)
 
 
-def invoke(function_arn: str, event: Any) -> tuple[str, bool]:
+def _function(function_arn: str) -> Any:
     backend = lambda_simple_backends[DEFAULT_ACCOUNT_ID][REGION]
     functions = backend if backend._lambdas._functions else lambda_backends[DEFAULT_ACCOUNT_ID][REGION]
-    text, failed, _ = functions.get_function(function_arn)._invoke_lambda(event)
-    return text, failed
+    return functions.get_function(function_arn)
 
 
 def _create_mapping(self: Any, spec: dict[str, Any]) -> Any:
@@ -108,30 +117,19 @@ def _create_mapping(self: Any, spec: dict[str, Any]) -> Any:
 
 
 def _to_targets(self: Any, original_event: Any, transform_input: bool = True) -> None:
-    """Lambda too, twice more if it fails, and then the target's dead-letter queue."""
+    """Lambda too, asynchronously. A rule of the clock has no pattern, and no event is its business."""
+    if self.scheduled_expression:
+        return
     functions = [target for target in self.targets if ":lambda:" in target["Arn"]]
     if functions and self.event_pattern.matches_event(original_event):
         event = json.loads(json.dumps(original_event, default=str))
         for target in functions:
-            threading.Thread(target=_to_function, args=(target, event), daemon=True).start()
+            run_later(_function(target["Arn"]), event)
     rest, self.targets = self.targets, [target for target in self.targets if target not in functions]
     try:
         _original_targets(self, original_event, transform_input)
     finally:
         self.targets = rest
-
-
-def _to_function(target: dict[str, Any], event: dict[str, Any]) -> None:
-    for attempt in range(3):
-        time.sleep(60 * attempt * HERE.time_scale)
-        _, failed = invoke(target["Arn"], event)
-        if not failed:
-            return
-    dead = target.get("DeadLetterConfig", {}).get("Arn")
-    if dead:
-        sqs = boto3.client("sqs", region_name=REGION)
-        url = sqs.get_queue_url(QueueName=dead.rpartition(":")[2])["QueueUrl"]
-        sqs.send_message(QueueUrl=url, MessageBody=json.dumps(event))
 
 
 def patch() -> None:

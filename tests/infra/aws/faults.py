@@ -74,4 +74,9 @@ def _note(role: str, service: str, environ: dict[str, Any]) -> None:
         action = action or parameters.get("Action", "")
     if not action:
         action = f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}?{environ.get('QUERY_STRING', '')}"
+    note(role, service, action, parameters)
+
+
+def note(role: str, service: str, action: str, parameters: Any) -> None:
+    """Also of what AWS does with a role's rights and is done here without a call."""
     CALLS.append({"role": role, "service": service, "action": action, "parameters": parameters})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import json
 import sys
 import threading
@@ -16,6 +17,7 @@ import jsonata
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from moto.events.models import events_backends
+from moto.sagemaker.models import sagemaker_backends
 from moto.stepfunctions.parser.api import HistoryEventType, TaskFailedEventDetails
 from moto.stepfunctions.parser.asl.component.common.error_name.custom_error_name import CustomErrorName
 from moto.stepfunctions.parser.asl.component.common.error_name.failure_event import (
@@ -24,6 +26,7 @@ from moto.stepfunctions.parser.asl.component.common.error_name.failure_event imp
 )
 from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import StatesErrorName
 from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name_type import StatesErrorNameType
+from moto.stepfunctions.parser.asl.component.common.path import result_path
 from moto.stepfunctions.parser.asl.component.common.retry import retrier_decl
 from moto.stepfunctions.parser.asl.component.state.exec.state_task import state_task_factory
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service import (
@@ -34,15 +37,16 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service impor
 from moto.stepfunctions.parser.asl.component.state.wait.wait_function import wait_function
 from moto.stepfunctions.parser.asl.eval.event.event_detail import EventDetails
 from moto.stepfunctions.parser.asl.jsonata import jsonata as moto_jsonata
-from moto.stepfunctions.parser.asl.utils import boto_client
+from moto.stepfunctions.parser.asl.parse.asl_parser import AmazonStateLanguageParser
+from moto.stepfunctions.parser.asl.utils import boto_client, json_path
 from moto.stepfunctions.parser.backend import execution as executions
+from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 
 from tests.infra.aws.settings import HERE
 
 REGION = "us-east-1"
-ROLE = "splatlib-workflow"
 _FAILED = StatesErrorName(typ=StatesErrorNameType.StatesTaskFailed)
-_clients: dict[str, Any] = {}
+_clients: dict[tuple[str, str], Any] = {}
 _lock = threading.Lock()
 
 
@@ -71,7 +75,7 @@ class SageMakerTask(state_task_service_callback.StateTaskServiceCallback):
 
     def _get_supported_parameters(self) -> set[str]:
         action = self.resource.api_action
-        model = boto3.client("sagemaker", region_name=REGION).meta.service_model
+        model = _model_of_sagemaker()
         return set(model.operation_model(action[0].upper() + action[1:]).input_shape.members)
 
     def _failure(self, env: Any, error: str, cause: str) -> FailureEvent:
@@ -97,7 +101,7 @@ class SageMakerTask(state_task_service_callback.StateTaskServiceCallback):
     def _eval_service_task(
         self, env: Any, resource_runtime_part: Any, normalised_parameters: dict[str, Any], state_credentials: Any
     ) -> None:
-        answer = _sagemaker().create_training_job(**normalised_parameters)
+        answer = _client_for(REGION, "sagemaker", state_credentials).create_training_job(**normalised_parameters)
         answer.pop("ResponseMetadata", None)
         env.stack.append(_json(answer))
 
@@ -107,31 +111,48 @@ class SageMakerTask(state_task_service_callback.StateTaskServiceCallback):
         env.stack.pop()
         name = normalised_parameters["TrainingJobName"]
 
+        sagemaker = _client_for(REGION, "sagemaker", state_credentials)
+        # not asked by calls: EventBridge tells Step Functions of a job's end
+        jobs = sagemaker_backends[env.aws_execution_details.account][REGION].training_jobs
+
         def poll() -> Any:
-            job = _sagemaker().describe_training_job(TrainingJobName=name)
-            job.pop("ResponseMetadata", None)
-            if job["TrainingJobStatus"] in ("InProgress", "Stopping"):
+            if jobs[name].training_job_status in ("InProgress", "Stopping"):
                 return None
+            job = sagemaker.describe_training_job(TrainingJobName=name)
+            job.pop("ResponseMetadata", None)
             if job["TrainingJobStatus"] == "Completed":
                 return _json(job)
             cause = json.dumps(_json(job))
             raise FailureEventException(self._failure(env, "States.TaskFailed", cause))
 
-        return poll
+        def poll_or_stop() -> Any:
+            """An execution that is aborted or out of time takes its training job with it."""
+            found = poll()
+            if found is None and not env.is_running():
+                sagemaker.stop_training_job(TrainingJobName=name)
+            return found
+
+        return poll_or_stop
+
+    def _eval_sync(self, env: Any, sync_resolver: Any, **others: Any) -> Any:
+        found = super()._eval_sync(env=env, sync_resolver=sync_resolver, **others)
+        return found or sync_resolver()
 
 
-def _sagemaker() -> Any:
-    return _client_for(REGION, "sagemaker")
+@functools.cache
+def _model_of_sagemaker() -> Any:
+    return boto3.client("sagemaker", region_name=REGION).meta.service_model
 
 
-def _client_for(region: str, service: str, state_credentials: Any = None) -> Any:
-    """With the workflow's role as the key's id, so that its calls can be told; one client for all executions."""
+def _client_for(region: str, service: str, state_credentials: Any) -> Any:
+    """With the state machine's role as the key's id, so that its calls can be told; one client for all executions."""
+    role = state_credentials.role_arn.rpartition("/")[2]
     with _lock:
-        if service not in _clients:
-            _clients[service] = boto3.client(
+        if (service, role) not in _clients:
+            client = _clients[service, role] = boto3.client(
                 service,
                 region_name=region,
-                aws_access_key_id=ROLE,
+                aws_access_key_id=role,
                 aws_secret_access_key="of-tests",
                 config=Config(
                     parameter_validation=False,
@@ -141,8 +162,8 @@ def _client_for(region: str, service: str, state_credentials: Any = None) -> Any
                 ),
             )
             if service == "s3":
-                _clients[service].meta.events.register("provide-client-params.s3.PutObject", _with_json_body)
-        return _clients[service]
+                client.meta.events.register("provide-client-params.s3.PutObject", _with_json_body)
+        return _clients[service, role]
 
 
 def _with_json_body(params: dict[str, Any], **_: Any) -> dict[str, Any]:
@@ -194,9 +215,24 @@ def patch() -> None:
     state_task_factory.state_task_service_for = service_for
     communication = executions.BaseExecutionWorkerCommunication
     communication._reflect_execution_status = _with_event(communication._reflect_execution_status)
+    for module in (json_path, result_path):
+        module.parse = functools.lru_cache(maxsize=256)(module.parse)  # type: ignore[attr-defined]
+    ExecutionWorker._get_evaluation_entrypoint = _entry_point  # type: ignore[method-assign]
     retrier_decl.time = SimpleNamespace(sleep=lambda seconds: time.sleep(seconds * HERE.time_scale))  # type: ignore
     wait_function.WaitFunction._wait_interval = _wait  # type: ignore[method-assign]
     state_task_service_callback._DELAY_SECONDS_SYNC_CONDITION_CHECK = 0.1  # type: ignore[misc]
+
+
+@functools.lru_cache(maxsize=32)
+def _program_of(definition: str) -> Any:
+    return AmazonStateLanguageParser.parse(definition)[0]
+
+
+def _entry_point(self: Any) -> Any:
+    """Parsed once for all executions: what changes in one is in its environment, but of a map in the program."""
+    definition = self._evaluation_details.state_machine_details.definition
+    has_map = any(state["Type"] == "Map" for state in json.loads(definition)["States"].values())
+    return AmazonStateLanguageParser.parse(definition)[0] if has_map else _program_of(definition)
 
 
 def _wait(self: Any, env: Any, wait_seconds: float) -> None:

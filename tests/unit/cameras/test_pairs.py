@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from splatlib.cameras import pairs
+from splatlib.cameras import _pycolmap, pairs
 from splatlib.cameras.features import write_features
 from splatlib.config import CamerasConfig
 from splatlib.matching import retrieval
@@ -114,3 +114,13 @@ def test_frames_without_any_feature_are_survived() -> None:
     vectors = retrieval.vlad(lambda index: empty, 4, seed=0)
     assert not vectors.any()
     assert all(i < j for i, j in retrieval.look_alikes(vectors, top=2, but_neighbours_within=1))
+
+
+@pytest.mark.parametrize(("built_for_cuda", "gpus", "chosen"), [(True, 1, "CUDA"), (True, 0, "CPU"), (False, 1, "CPU")])
+def test_features_are_matched_on_a_gpu_only_where_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, built_for_cuda: bool, gpus: int, chosen: str
+) -> None:
+    """COLMAP with CUDA, left to choose, aborts where there is none."""
+    monkeypatch.setattr(_pycolmap.pycolmap, "has_cuda", built_for_cuda)
+    monkeypatch.setattr(_pycolmap, "_num_cuda_devices", lambda: gpus)
+    assert _pycolmap.matching_device().name.upper() == chosen

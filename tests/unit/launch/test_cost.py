@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import datetime
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from splatlib import Job, TrainConfig
+from splatlib.cli import app
 from splatlib.errors import BudgetError, ConfigError, LaunchAccessError, LaunchError
 from splatlib.launch import estimate as reckoning
 from splatlib.launch.baggage import pack
-from splatlib.launch.estimate import RECOMMENDED, estimate, frames_of, refuse_beyond
-from splatlib.launch.prices import Price, instance_called, instances, price_of, read_price_list
+from splatlib.launch.estimate import RECOMMENDED, Estimate, estimate, frames_of, refuse_beyond
+from splatlib.launch.prices import instance_called, instances, price_of, read_price_list
+from tests.local_aws.prices import PriceServer, price_server, product
 
 RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
 
@@ -82,6 +86,18 @@ def test_more_frames_larger_ones_and_better_presets_cost_more() -> None:
     assert likely(spot=True) < likely(spot=False)
 
 
+def test_another_trainer_is_reckoned_with_its_own_steps_and_says_that_it_is_not_measured() -> None:
+    instance, price = instance_called("ml.g6.xlarge"), price_of("ml.g6.xlarge", "us-east-1")
+
+    def reckoned(**train: object) -> Estimate:
+        return estimate(Job.from_dict({"capture": "x", "train": train}), instance, price, frames=100)
+
+    splatfacto = reckoned(backend="splatfacto")
+    assert "splatfacto (its time a step is assumed" in str(splatfacto) and "assumed" not in str(reckoned())
+    assert splatfacto.seconds[1] > reckoned(preset="high").seconds[1], "30,000 steps, whatever our preset says"
+    assert reckoned(backend="splatfacto", steps=1000).seconds[2] < splatfacto.seconds[2] / 5
+
+
 def test_a_budget_is_held_against_the_high_end() -> None:
     price = price_of("ml.g6.xlarge", "us-east-1")
     estimated = estimate(Job(capture="x"), instance_called("ml.g6.xlarge"), price, frames=100)
@@ -102,49 +118,78 @@ def test_an_instance_that_is_not_known_is_corrected() -> None:
     assert price_of("ml.g6.xlarge", "eu-north-1") is None
 
 
-class PriceList:
-    """Answers as the Price List API does, in pages."""
-
-    def __init__(self, pages: list[list[dict[str, Any]]]) -> None:
-        self.pages, self.asked = pages, {}
-
-    def get_paginator(self, name: str) -> PriceList:
-        assert name == "get_products"
-        return self
-
-    def paginate(self, **asked: Any) -> list[dict[str, Any]]:
-        self.asked = asked
-        return [{"PriceList": [json.dumps(product) for product in page]} for page in self.pages]
+# AWS's own list, by the real client
 
 
-def product(name: str, usd: str, unit: str = "Hrs") -> dict[str, Any]:
-    dimension = {"unit": unit, "pricePerUnit": {"USD": usd}}
-    return {
-        "product": {"attributes": {"instanceName": name, "component": "Training"}},
-        "terms": {"OnDemand": {"a.b": {"priceDimensions": {"a.b.c": dimension}}}},
-    }
+@pytest.fixture
+def aws_prices(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[PriceServer]:
+    products = [
+        product("eu-north-1", "ml.g6.xlarge", "1.5"),
+        product("eu-north-1", "ml.g5.xlarge", "1.7"),
+        product("eu-north-1", "ml.g5.xlarge", "0.0"),  # free tier
+        product("eu-north-1", "ml.g5.xlarge", "9.0", component="Hosting"),
+        product("eu-north-1", "ml.p5.48xlarge", "90.0", unit="Quantity"),
+        product("eu-west-1", "ml.g6.xlarge", "1.6"),
+    ]
+    with price_server(products) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_PRICING", server.endpoint)
+        for name, value in {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "no-config"))
+        monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "no-credentials"))
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        monkeypatch.delenv("AWS_PROFILE", raising=False)
+        yield server
 
 
-def test_awss_own_prices_replace_the_table_and_bring_regions(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = PriceList([[product("ml.g6.xlarge", "1.5")], [product("ml.g5.xlarge", "1.7"), product("", "9")]])
-    monkeypatch.setattr("splatlib.launch.aws.session.client", lambda service, region=None: answers)
-    assert read_price_list("eu-north-1") == {"ml.g6.xlarge": 1.5, "ml.g5.xlarge": 1.7}
-    filters = {entry["Field"]: entry["Value"] for entry in answers.asked["Filters"]}
-    assert filters == {"regionCode": "eu-north-1", "component": "Training"}
+def test_awss_own_prices_replace_the_table_and_bring_regions(aws_prices: PriceServer) -> None:
+    assert price_of("ml.g6.xlarge", "eu-north-1") is None
+    told = CliRunner().invoke(app, ["prices", "update", "--region", "eu-north-1", "--region", "eu-west-1"])
+    assert told.exit_code == 0, told.output
+    assert told.output.splitlines() == [
+        "eu-north-1 ml.g5.xlarge         $1.7000 an hour",
+        "eu-north-1 ml.g6.xlarge         $1.5000 an hour",
+        "eu-west-1 ml.g6.xlarge         $1.6000 an hour",
+    ]
+    assert len(aws_prices.requests) == 3, "the first region's products take two pages"
     price = price_of("ml.g6.xlarge", "eu-north-1")
-    assert isinstance(price, Price) and price.usd_per_hour == 1.5 and "Price List" in price.source
-    answers.pages = []
-    with pytest.raises(LaunchError, match="no training prices"):
+    assert price is not None and price.usd_per_hour == 1.5 and "Price List" in price.source
+    assert price.date == datetime.datetime.now(datetime.UTC).date().isoformat()
+    estimated = estimate(Job(capture="x"), instance_called("ml.g6.xlarge"), price, frames=100)
+    refuse_beyond(5.0, estimated)  # a budget can be held now
+    assert "in eu-north-1" in str(estimated)
+
+
+def test_the_table_says_whose_figures_it_has(aws_prices: PriceServer) -> None:
+    told = CliRunner().invoke(app, ["prices", "show"])
+    assert told.exit_code == 0 and "ml.g6.xlarge         $1.1267 an hour" in told.output
+    assert "second hand" in told.output and "Nobody of this project has read them from AWS" in told.output
+    assert "splat prices update" in CliRunner().invoke(app, ["prices", "show", "--region", "eu-north-1"]).output
+
+
+def test_a_region_without_prices_is_told(aws_prices: PriceServer) -> None:
+    with pytest.raises(LaunchError, match="no training prices for mars-1"):
         read_price_list("mars-1")
 
 
-def test_the_price_list_without_permission_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
-    from botocore.exceptions import ClientError
-
-    def denied(service: str, region: str | None = None) -> Any:
-        raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "GetProducts")
-
-    monkeypatch.setattr("splatlib.launch.aws.session.client", denied)
+def test_the_price_list_without_permission_or_credentials_says_which(
+    aws_prices: PriceServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aws_prices.refusal = ("AccessDeniedException", "User: x is not authorized")
     with pytest.raises(LaunchAccessError) as told:
         read_price_list("us-east-1")
     assert "pricing:GetProducts" in told.value.hint
+    aws_prices.refusal = ("ExpiredTokenException", "The security token included in the request is expired")
+    with pytest.raises(LaunchAccessError, match="the AWS credentials for the price list have expired"):
+        read_price_list("us-east-1")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    with pytest.raises(LaunchAccessError, match="no AWS credentials for the price list"):
+        read_price_list("us-east-1")
+
+
+def test_a_damaged_list_is_not_reckoned_with(tmp_path: Path) -> None:
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "prices-us-east-1.json").write_text("{")
+    with pytest.raises(LaunchError, match="is damaged"):
+        price_of("ml.g6.xlarge", "us-east-1")

@@ -136,7 +136,7 @@ class OneFrame {
   }
 
   private coarse(index: number, error: unknown): void {
-    if (index !== this.index) return;
+    if (index !== this.index || this.kernel.isGone) return;
     const why = error instanceof Error ? error.message : String(error);
     this.shell.note(`Only the thumbnail is shown, ${why}.`);
   }
