@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tests.browser.pages import LONG_MS, Notebook, drawn, only_here
+from tests.browser.pages import LONG_MS, Notebook, drawn
 
 MADE = """
 import os
@@ -18,7 +18,6 @@ training.show()
 """
 
 
-@only_here
 def test_buttons_pause_continue_and_stop_while_a_cell_awaits(notebook: Notebook) -> None:
     live, page = notebook.cell(MADE), notebook.page
     live.get_by_text("training, step").wait_for(timeout=2 * LONG_MS)
