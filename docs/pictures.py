@@ -22,7 +22,7 @@ import splatlib as sl
 from splatlib.notebooks import run_notebook
 from splatlib.samples.objects import make_masked_sample
 from tests.browser.labserver import running_lab
-from tests.browser.pages import FLAGS, VIEW, Lab, Watched
+from tests.browser.pages import FLAGS, VIEW, Lab, Notebook, Watched
 
 IMAGES = Path(__file__).with_name("images")
 READY_MS = 120_000
@@ -40,6 +40,7 @@ CELLS = {
     "prompts": "pointing = sl.view_masks(sl.Workspace.open(root / 'object').frames)\npointing",
 }
 _START = (
+    "import os\nos.environ['SPLATLIB_PROGRESS'] = 'auto'  # live, as it is without a test's settings\n"
     "config = sl.TrainConfig(preview_every_steps=100, device='cpu')\n"
     "training = sl.start_training(ws.scene, ws, config, run='live-{number}')\n"
     "training.show()"
@@ -114,19 +115,18 @@ def point_at_the_object(place: Any) -> None:
 def notebook_pictures(browser: Any, lab: Lab, root: Path, width: int, is_dark: bool) -> dict[str, Image.Image]:
     """Each view as JupyterLab shows it, and a training under way."""
     watched = Watched(browser.new_page(viewport={"width": width, "height": 1000}))
-    page, name = watched.page, f"views-{width}-{is_dark}.ipynb"
-    lab.write(name, _OPENED.format(root=str(root)), *CELLS.values(), _START.format(number=f"{width}-{is_dark}"))
-    lab.open(watched, name)
+    page, start = watched.page, _START.format(number=f"{width}-{is_dark}")
+    name = f"views-{width}-{is_dark}.ipynb"
+    notebook = Notebook(lab, watched, name, _OPENED.format(root=str(root)), *CELLS.values(), start)
     page.evaluate(_ALONE)
     if is_dark:
         page.evaluate(_DARK)
-    lab.run_all(watched)
     pictures = {}
     live = page.locator(".jp-Notebook .jp-CodeCell").nth(len(CELLS) + 1)
     live.scroll_into_view_if_needed()
     page.get_by_text(re.compile(r"training, step ([789]\d\d|1,\d\d\d) of")).first.wait_for(timeout=5 * READY_MS)
     pictures["live"] = photographed(live)
-    lab.run(watched, "training.stop().steps")
+    notebook.run("print(training.stop().steps)")
     for index, kind in enumerate(CELLS):
         place = shown(page, index)
         if kind == "splat":
