@@ -91,8 +91,13 @@ def demo(root: Path) -> Image.Image:
 
 def shown(page: Any, index: int) -> Any:
     """The output of the n-th view's cell, drawn."""
-    place = page.locator(".jp-Notebook .jp-CodeCell").nth(index + 1).locator(".jp-OutputArea").first
-    return drawn(page, place)
+    return drawn(page, cell(page, index + 1).locator(".jp-OutputArea").first)
+
+
+def cell(page: Any, number: int) -> Any:
+    """A cell of the notebook, scrolled to: JupyterLab takes cells that are out of sight off the page."""
+    page.evaluate("number => window.jupyterapp.shell.currentWidget.content.scrollToItem(number)", number)
+    return page.locator(f'.jp-Notebook .jp-Cell[data-windowed-list-index="{number}"]')
 
 
 def drawn(page: Any, place: Any) -> Any:
@@ -109,7 +114,7 @@ def point_at_the_object(place: Any) -> None:
     for across, down, button in ((0.5, 0.25, "left"), (0.5, 0.72, "left"), (0.5, 0.95, "right")):
         stage.click(position={"x": box["width"] * across, "y": box["height"] * down}, button=button)
     place.page.wait_for_timeout(200)
-    place.get_by_text("no mask yet").wait_for(state="detached", timeout=READY_MS)
+    place.get_by_text("no mask yet").wait_for(state="hidden", timeout=READY_MS)
 
 
 def notebook_pictures(browser: Any, lab: Lab, root: Path, width: int, is_dark: bool) -> dict[str, Image.Image]:
@@ -122,8 +127,7 @@ def notebook_pictures(browser: Any, lab: Lab, root: Path, width: int, is_dark: b
     if is_dark:
         page.evaluate(_DARK)
     pictures = {}
-    live = page.locator(".jp-Notebook .jp-CodeCell").nth(len(CELLS) + 1)
-    live.scroll_into_view_if_needed()
+    live = cell(page, len(CELLS) + 1)
     page.get_by_text(re.compile(r"training, step ([789]\d\d|1,\d\d\d) of")).first.wait_for(timeout=5 * READY_MS)
     pictures["live"] = photographed(live)
     notebook.run("print(training.stop().steps)")
