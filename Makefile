@@ -111,7 +111,7 @@ $(CDK): infra/package.json
 
 deploy: infra-install
 	PATH="$(abspath $(VENV)/bin):$$PATH" $(CDK) bootstrap $(CONTEXT)
-	PATH="$(abspath $(VENV)/bin):$$PATH" $(CDK) deploy $(CONTEXT)
+	PATH="$(abspath $(VENV)/bin):$$PATH" $(CDK) deploy --import-existing-resources $(CONTEXT)
 
 diff: infra-install
 	PATH="$(abspath $(VENV)/bin):$$PATH" $(CDK) diff $(CONTEXT)

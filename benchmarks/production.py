@@ -126,7 +126,15 @@ def _sweep_now_and_then(stack: LocalStack) -> None:
 
 
 def _statuses(stack: LocalStack) -> dict[str, tuple[str, str]]:
-    pages = stack.client("dynamodb").get_paginator("scan").paginate(TableName="splatlib-records")
+    pages = (
+        stack.client("dynamodb")
+        .get_paginator("scan")
+        .paginate(
+            TableName="splatlib-records",
+            ProjectionExpression="id, #status, mail",
+            ExpressionAttributeNames={"#status": "status"},
+        )
+    )
     items = [item for page in pages for item in page["Items"]]
     return {item["id"]["S"]: (item["status"]["S"], item.get("mail", {}).get("S", "")) for item in items}
 

@@ -11,6 +11,9 @@ import boto3
 from moto.cloudformation import parsing
 from moto.cloudformation import responses as cloudformation_responses
 from moto.core.common_models import CloudFormationModel
+from moto.dynamodb.models import dynamodb_backends
+from moto.dynamodb.models import table as dynamodb_table
+from moto.ecr import models as ecr_models
 from moto.kms import models as kms_models
 from moto.s3 import models as s3_models
 from moto.ssm import models as ssm_models
@@ -22,7 +25,8 @@ _bucket = s3_models.FakeBucket.create_from_cloudformation_json.__func__  # type:
 
 def _create_bucket(cls: Any, name: str, template: dict[str, Any], account: str, region: str, **more: Any) -> Any:
     """With its notifications, and versions."""
-    bucket = _bucket(cls, name, template, account, region, **more)
+    bucket = _imported(template, s3_models.s3_backends[account]["aws"].buckets, name)
+    bucket = bucket or _bucket(cls, name, template, account, region, **more)
     properties = template.get("Properties", {})
     s3 = boto3.client("s3", region_name=region)
     topics = (properties.get("NotificationConfiguration") or {}).get("TopicConfigurations", [])
@@ -47,6 +51,34 @@ def _create_bucket(cls: Any, name: str, template: dict[str, Any], account: str, 
     if (properties.get("VersioningConfiguration") or {}).get("Status") == "Enabled":
         s3.put_bucket_versioning(Bucket=bucket.name, VersioningConfiguration={"Status": "Enabled"})
     return bucket
+
+
+# Whether the change set that is carried out was made with ImportExistingResources.
+_importing = False
+
+
+def _create_change_set(self: Any) -> Any:
+    globals()["_importing"] = self._get_bool_param("ImportExistingResources", False)
+    return _original_change_set(self)
+
+
+_original_change_set = cloudformation_responses.CloudFormationResponse.create_change_set
+
+
+def _imported(template: dict[str, Any], there: Any, name: str) -> Any:
+    """What an earlier stack left behind, if it is to be imported; CloudFormation does so with retained resources alone.
+    None where it is not there: then it is made, or its service says that the name is taken."""
+    if _importing and template.get("DeletionPolicy") == "Retain" and name in there:
+        return there[name]
+    return None
+
+
+def _importing_create(original: Any, backends: Any, kind: str) -> Any:
+    def create(cls: Any, name: str, template: dict[str, Any], account: str, region: str, **more: Any) -> Any:
+        found = _imported(template, getattr(backends[account][region], kind), name)
+        return found or original(cls, name, template, account, region, **more)
+
+    return classmethod(create)
 
 
 def _create_machine(cls: Any, name: str, template: dict[str, Any], account: str, region: str, **more: Any) -> Any:
@@ -185,6 +217,13 @@ def patch() -> None:
     for kind in (kms_models.Key, ssm_models.Parameter):
         original = kind.create_from_cloudformation_json.__func__  # type: ignore[attr-defined]
         kind.create_from_cloudformation_json = _without_tags(original)
+    for kind, backends, place in (
+        (dynamodb_table.Table, dynamodb_backends, "tables"),
+        (ecr_models.Repository, ecr_models.ecr_backends, "repositories"),
+    ):
+        original = kind.create_from_cloudformation_json.__func__  # type: ignore[attr-defined]
+        kind.create_from_cloudformation_json = _importing_create(original, backends, place)
+    cloudformation_responses.CloudFormationResponse.create_change_set = _create_change_set  # type: ignore[method-assign]
     s3_models.FakeBucket.create_from_cloudformation_json = classmethod(_create_bucket)  # type: ignore[assignment]
     states_models.StateMachine.create_from_cloudformation_json = classmethod(_create_machine)  # type: ignore[assignment]
     cloudformation_responses.CloudFormationResponse._get_stack_from_s3_url = _template_of_url  # type: ignore
