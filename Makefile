@@ -128,9 +128,9 @@ build/checkov/bin/checkov:
 
 infra-scan: infra-install build/checkov/bin/checkov
 	PATH="$(abspath $(VENV)/bin):$$PATH" $(CDK) synth --quiet $(CONTEXT)
-	build/checkov/bin/checkov --compact --quiet --file build/cdk.out/Production.template.json
-	build/checkov/bin/checkov --compact --quiet --directory infra/terraform
-	build/checkov/bin/checkov --compact --quiet --framework dockerfile --file container/Dockerfile
+	build/checkov/bin/checkov --skip-download --compact --quiet --file build/cdk.out/Production.template.json
+	build/checkov/bin/checkov --skip-download --compact --quiet --directory infra/terraform
+	build/checkov/bin/checkov --skip-download --compact --quiet --framework dockerfile --file container/Dockerfile
 
 infra-lint: infra-install
 	PATH="$(abspath $(VENV)/bin):$$PATH" $(CDK) synth --quiet $(CONTEXT)

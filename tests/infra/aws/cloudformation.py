@@ -94,6 +94,13 @@ def _create_machine(cls: Any, name: str, template: dict[str, Any], account: str,
     return backend.create_state_machine(properties.get("StateMachineName", name), definition, properties["RoleArn"])
 
 
+def _delete_machine(self: Any, account: str, region: str) -> None:
+    """Where it was made: moto has two backends."""
+    from moto.stepfunctions.responses import get_backend
+
+    get_backend(account, region).delete_state_machine(self.arn)
+
+
 def _template_of_url(self: Any, url: str) -> str:
     """CDK names the template's place by path; moto takes the host's first label for the bucket."""
     found = re.match(r"https?://[^/]+/([^/]+)/(.+)$", url)
@@ -201,10 +208,12 @@ _NOTED = ("AWS::S3::BucketPolicy", "AWS::CodeBuild::Project", "AWS::Lambda::Even
 
 
 def _without_tags(original: Any) -> Any:
-    """moto reads tags of keys and parameters in another form than templates have."""
+    """moto reads tags of keys and parameters, and policies of keys, in another form than templates have."""
 
     def create(cls: Any, name: str, template: dict[str, Any], account: str, region: str, **more: Any) -> Any:
         properties = {key: value for key, value in template["Properties"].items() if key != "Tags"}
+        if "KeyPolicy" in properties:
+            properties["KeyPolicy"] = json.dumps(properties["KeyPolicy"])
         return original(cls, name, {**template, "Properties": properties}, account, region, **more)
 
     return classmethod(create)
@@ -226,4 +235,5 @@ def patch() -> None:
     cloudformation_responses.CloudFormationResponse.create_change_set = _create_change_set  # type: ignore[method-assign]
     s3_models.FakeBucket.create_from_cloudformation_json = classmethod(_create_bucket)  # type: ignore[assignment]
     states_models.StateMachine.create_from_cloudformation_json = classmethod(_create_machine)  # type: ignore[assignment]
+    states_models.StateMachine.delete = _delete_machine  # type: ignore[method-assign]
     cloudformation_responses.CloudFormationResponse._get_stack_from_s3_url = _template_of_url  # type: ignore
