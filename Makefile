@@ -8,6 +8,7 @@
 #   make splat CAPTURE=fox.mp4      your capture; also OUT=folder PRESET=balanced ARGS="--set train.seed=1"
 #   make lab                        the notebooks in JupyterLab
 #   make studio                     this environment as a kernel of JupyterLab, in SageMaker Studio; then splat doctor
+#   make lab45                      a JupyterLab as Studio's, for the browser tests: in build/lab45, 200 MB
 #   make js                         the widgets' front end, bundled into splatlib/widgets/static (needs Node 20)
 #   make lint                       what a change must pass besides the tests
 #   make image                      the container image, with docker, podman or buildah: IMAGE=name:tag ENGINE=docker
@@ -33,7 +34,7 @@ PRESET ?= preview
 ARGS ?=
 
 .DELETE_ON_ERROR:
-.PHONY: infra-install infra-lint infra-scan terraform-check deploy diff destroy cloud-image demo test splat capture-named lab studio js js-check lint clean install
+.PHONY: infra-install infra-lint infra-scan terraform-check deploy diff destroy cloud-image demo test splat capture-named lab studio lab45 js js-check lint clean install
 
 install: $(INSTALLED_TO_TEST)
 
@@ -82,6 +83,17 @@ studio: $(INSTALLED)
 	$(IN_VENV) pip install --quiet $(addprefix --constraint ,$(CONSTRAINTS)) --editable '.[notebook,aws]'
 	$(IN_VENV) splatlib studio setup
 	$(IN_VENV) splatlib doctor
+
+# What SageMaker Studio has: JupyterLab 4.5 in an environment of its own; ipykernel 6, which kernels of the tests put before theirs.
+LAB45 := build/lab45
+
+lab45: $(LAB45)/.installed
+
+$(LAB45)/.installed:
+	$(PYTHON) -m venv $(LAB45)
+	$(LAB45)/bin/python -m pip install --quiet 'jupyterlab==4.5.*'
+	$(LAB45)/bin/python -m pip install --quiet --no-deps --target $(LAB45)/ipykernel6 'ipykernel>=6.29,<7' nest-asyncio
+	@touch $@
 
 lint: $(INSTALLED_TO_TEST)
 	$(IN_VENV) ruff check

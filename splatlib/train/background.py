@@ -25,6 +25,7 @@ from splatlib.events import Control, FileFollower, Request, StreamFollower, Trai
 from splatlib.gaussians import Gaussians
 from splatlib.progress import bar, mode
 from splatlib.train import child
+from splatlib.train.listening import hear_widgets
 from splatlib.workspace import Workspace
 
 POLL_EVERY_S = 0.2
@@ -150,7 +151,7 @@ class BackgroundTraining(FollowedTraining):
         """The finished splat.
 
         An interrupted wait (Ctrl-C, the stop button of the notebook) leaves the training alone. A notebook's kernel
-        that waits here hears no buttons; ``await training`` waits too, and hears them (with ipykernel 7).
+        that waits here hears no buttons; ``await training`` waits too, and hears them.
 
         Raises:
             TimeoutError: it is still at it.
@@ -166,6 +167,7 @@ class BackgroundTraining(FollowedTraining):
     async def _awaited(self) -> Splat:
         for _ in self._until_ended(None):
             await asyncio.sleep(POLL_EVERY_S)
+            await hear_widgets()
         return self._result()
 
     def _until_ended(self, timeout_s: float | None) -> Iterator[None]:

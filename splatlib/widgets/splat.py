@@ -40,7 +40,8 @@ class SplatView(View):
 
     crop = traitlets.Dict().tag(sync=True)
     measured = traitlets.Dict().tag(sync=True)
-    screenshot = traitlets.Bytes().tag(sync=True)
+    # from the browser come memory views, which the trait would refuse
+    screenshot = traitlets.Bytes().tag(sync=True, from_json=lambda value, _: bytes(value))
 
     def __init__(self, gaussians: Gaussians, *, most: int = MOST_GAUSSIANS, **more: Any) -> None:
         self._gaussians, self._most = gaussians, most

@@ -67,7 +67,7 @@ def smallest_turns(
     """
     norm = np.linalg.norm(quats, axis=1, keepdims=True)
     unit = np.where(norm > 1e-12, quats / np.maximum(norm, 1e-12), [1.0, 0.0, 0.0, 0.0])
-    w = unit @ (_CUBE * [1, -1, -1, -1]).T  # [N, 24] of the products below
+    w = unit.astype(np.float32) @ (_CUBE * [1, -1, -1, -1]).T.astype(np.float32)  # [N, 24] of the products below
     best = np.abs(w).argmax(axis=1)
     turned = _product(unit, _CUBE[best])
     turned *= np.where(turned[:, :1] < 0, -1.0, 1.0)

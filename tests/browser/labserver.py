@@ -1,8 +1,4 @@
-"""A JupyterLab for tests and benchmarks: a free port, settings and notebooks in a folder of its own.
-
-``SPLATLIB_LAB_PYTHON`` names the Python of another environment whose JupyterLab is taken: another version, and the
-usual case in Studio, where the kernel's environment is not the server's.
-"""
+"""JupyterLab for tests and benchmarks: a free port, settings and notebooks in a folder of its own."""
 
 from __future__ import annotations
 
@@ -15,11 +11,14 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tests.browser.pages import Lab
+from tests.studio_home import ROOT, Home
 
+# What SageMaker Studio has: JupyterLab 4.5 in an environment of its own, and ipykernel 6. Made by `make lab45`.
+STUDIO_LAB = Path(os.environ.get("SPLATLIB_STUDIO_LAB", ROOT / "build" / "lab45"))
 _STARTS_WITHIN_S = 60
 _LAB_SETTINGS = {
     # as the set-up of Studio does: the state of views is kept when a notebook is saved by hand
@@ -31,24 +30,54 @@ _LAB_SETTINGS = {
 
 @contextlib.contextmanager
 def running_lab(root: Path) -> Iterator[Lab]:
-    """Start a server, and end it afterwards. Raises RuntimeError, with its log's end, if it does not start."""
-    home, folder = root / "home", root / "notebooks"
-    folder.mkdir()
-    for name, settings in _LAB_SETTINGS.items():
-        path = home / "lab" / "user-settings" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(settings))
-    _register_kernel(root / "data")
-    python = os.environ.get("SPLATLIB_LAB_PYTHON", sys.executable)
-    port = _free_port()
+    """The JupyterLab of this environment. Raises RuntimeError, with its log's end, if it does not start."""
+    home = root / "home"
+    _write_settings(home / "lab" / "user-settings", _LAB_SETTINGS)
+    _write_kernel(root / "data" / "kernels" / "splatlib")
+    extension = Path("share", "jupyter", "labextensions", "anywidget")
+    shutil.copytree(Path(sys.prefix) / extension, root / "data" / "labextensions" / "anywidget")
     environment = {
         **os.environ,
         "JUPYTER_CONFIG_DIR": str(home),
         "JUPYTER_DATA_DIR": str(root / "data"),
         "JUPYTERLAB_SETTINGS_DIR": str(home / "lab" / "user-settings"),
-        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]),
-        "SPLATLIB_PROGRESS": "text",
+        **_OF_KERNELS,
     }
+    with _served(root, Path(sys.executable), environment) as lab:
+        yield lab
+
+
+@contextlib.contextmanager
+def running_studio_lab(root: Path) -> Iterator[Lab]:
+    """JupyterLab 4.5 without any widgets, in a home folder that only ``splat studio setup`` has made ready for them.
+
+    Its kernels run in this environment, with ipykernel 6. Raises RuntimeError, with its log's end, if it does not
+    start.
+    """
+    (root / "home").mkdir(parents=True)
+    home = Home(root / "home")
+    del home.environment["NUMBA_CACHE_DIR"]  # what this environment has compiled before
+    _set_up(home)
+    _write_settings(home.path / ".jupyter" / "lab" / "user-settings", dict([list(_LAB_SETTINGS.items())[1]]))
+    kernel = home.path / ".local" / "share" / "jupyter" / "kernels" / "splatlib" / "kernel.json"
+    specification = json.loads(kernel.read_text())
+    first = os.pathsep.join([str(STUDIO_LAB / "ipykernel6"), str(ROOT)])
+    kernel.write_text(json.dumps({**specification, "env": {"PYTHONPATH": first}}))
+    with _served(root, STUDIO_LAB / "bin" / "python", {**home.environment, **_OF_KERNELS}) as lab:
+        _set_up(home)  # again, now that it can be seen what this server lacks
+        yield lab
+
+
+_OF_KERNELS = {
+    "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+    "SPLATLIB_PROGRESS": "text",
+}
+
+
+@contextlib.contextmanager
+def _served(root: Path, python: Path, environment: Mapping[str, str]) -> Iterator[Lab]:
+    folder, port = root / "notebooks", _free_port()
+    folder.mkdir()
     options = ["--no-browser", "--ip=127.0.0.1", f"--port={port}", "--IdentityProvider.token=", "--allow-root"]
     options += ["--expose-app-in-browser", f"--ServerApp.root_dir={folder}", "--ServerApp.port_retries=0"]
     with (root / "lab.log").open("w") as log:
@@ -65,14 +94,24 @@ def running_lab(root: Path) -> Iterator[Lab]:
             server.kill()
 
 
-def _register_kernel(data: Path) -> None:
-    """This environment's kernel, and its anywidget for a server of another one, in the user's folder."""
-    kernel = data / "kernels" / "splatlib" / "kernel.json"
-    kernel.parent.mkdir(parents=True)
+def _set_up(home: Home) -> None:
+    done = home.splat("studio", "setup")
+    if done.returncode:
+        raise RuntimeError(f"splat studio setup failed:\n{done.stdout}{done.stderr}")
+
+
+def _write_settings(folder: Path, settings: Mapping[str, Mapping[str, object]]) -> None:
+    for name, values in settings.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(values))
+
+
+def _write_kernel(folder: Path) -> None:
+    folder.mkdir(parents=True)
     argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    kernel.write_text(json.dumps({"argv": argv, "display_name": "splatlib", "language": "python"}))
-    extension = Path("share", "jupyter", "labextensions", "anywidget")
-    shutil.copytree(Path(sys.prefix) / extension, data / "labextensions" / "anywidget")
+    specification = {"argv": argv, "display_name": "splatlib", "language": "python"}
+    (folder / "kernel.json").write_text(json.dumps(specification))
 
 
 def _free_port() -> int:

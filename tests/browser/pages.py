@@ -12,11 +12,16 @@ from typing import Any
 import nbformat
 import numpy as np
 import numpy.typing as npt
+import pytest
 from PIL import Image
 
 # WebGL2 by the processor; without the last one Chromium refuses that since version 137.
 FLAGS = ["--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
 VIEW = ".splatlib"
+CANVAS = ".viewport > canvas:not(.still)"
+HERE = "this environment's JupyterLab"
+only_here = pytest.mark.parametrize("lab", [HERE], indirect=True)  # what does not depend on JupyterLab's version
+ROOM = "import numpy as np, splatlib as sl\nfrom tests.browser.made import room\ngaussians = room(8000)"
 LONG_MS = 30_000
 
 
@@ -28,9 +33,15 @@ class Watched:
         self.errors: list[str] = []
         self.requests: list[str] = []
         page.set_default_timeout(LONG_MS)
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("pageerror", self._on_error)
         page.on("console", self._on_console)
         page.on("request", self._on_request)
+
+    def _on_error(self, error: Any) -> None:
+        """JupyterLab has errors of its own, for instance of messages to a dead kernel; ours come from a blob."""
+        stack = error.stack or ""
+        if "/lab/" not in stack or "blob:" in stack:
+            self.errors.append(f"{error}\n{stack}")
 
     def _on_console(self, message: Any) -> None:
         if "WebGL" in message.text and ("too many" in message.text.lower() or "error" in message.type):
@@ -43,18 +54,16 @@ class Watched:
     def open_file(self, path: Path) -> None:
         self.page.goto(path.as_uri())
 
-    def pixels(self, index: int = 0) -> npt.NDArray[np.uint8]:
-        """[H, W, 3] of the n-th view's canvas, as drawn."""
-        return canvas_pixels(self.page.locator(f"{VIEW} .viewport canvas:not(.still)").nth(index))
+    def wait_for_picture(self) -> npt.NDArray[np.uint8]:
+        """Pixels of the first view, once it has drawn."""
+        return drawn(self.page)
 
-    def wait_for_picture(self, index: int = 0) -> npt.NDArray[np.uint8]:
-        """Pixels of the n-th view, once it has drawn."""
-        canvas = self.page.locator(f"{VIEW} .viewport canvas:not(.still)").nth(index)
-        canvas.wait_for(state="visible")
-        self.page.wait_for_function(
-            "canvas => canvas.style.visibility !== 'hidden'", arg=canvas.element_handle(), timeout=LONG_MS
-        )
-        return canvas_pixels(canvas)
+
+def drawn(place: Any) -> npt.NDArray[np.uint8]:
+    """[H, W, 3] of the first view in a page, a cell or a view, once it has drawn."""
+    canvas = place.locator(CANVAS).first
+    canvas.wait_for(state="visible")
+    return canvas_pixels(canvas)
 
 
 def canvas_pixels(canvas: Any) -> npt.NDArray[np.uint8]:
@@ -128,7 +137,7 @@ class Lab:
         """Run all cells, and wait until the kernel is idle. Fails with the kernel's error if there is one."""
         watched.page.evaluate("() => { void window.jupyterapp.commands.execute('notebook:run-all-cells') }")
         watched.page.wait_for_function(_ALL_DONE, timeout=2 * LONG_MS)
-        errors = watched.page.locator(".jp-OutputArea [data-mime-type='application/vnd.jupyter.error']")
+        errors = watched.page.locator(_ERRORS)
         assert errors.count() == 0, errors.first.inner_text()
 
     def run_first(self, watched: Watched) -> None:
@@ -136,25 +145,61 @@ class Lab:
         watched.page.evaluate(_RUN_FIRST)
         watched.page.wait_for_function(_FIRST_DONE, timeout=2 * LONG_MS)
 
-    def run(self, watched: Watched, code: str) -> str:
-        """What a new last cell prints."""
-        watched.page.evaluate(_ADD_CELL, code)
-        watched.page.wait_for_function(_ALL_DONE, timeout=2 * LONG_MS)
-        return watched.page.locator(".jp-Notebook .jp-Cell").last.locator(".jp-OutputArea-output").inner_text().strip()
-
-    def run_until(self, watched: Watched, code: str, is_there: Callable[[Any], bool]) -> Any:
-        """The JSON that a cell prints, once it is as wished: what a person sets travels to the kernel by itself."""
-        for _ in range(20):
-            value = json.loads(self.run(watched, f"import json; print(json.dumps({code}))"))
-            if is_there(value):
-                return value
-            watched.page.wait_for_timeout(500)
-        raise AssertionError(f"{code} stays {value}")
-
     def save(self, watched: Watched) -> None:
         watched.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
 
 
+class Notebook:
+    """A notebook open in JupyterLab, to which tests add cells.
+
+    Attributes:
+        lab: where. watched: its page. path: its file.
+    """
+
+    def __init__(self, lab: Lab, watched: Watched, name: str, *cells: str) -> None:
+        self.lab, self.watched = lab, watched
+        self.page = watched.page
+        self.path = lab.write(name, *cells)
+        lab.open(watched, name)
+        lab.run_all(watched)
+
+    def show(self, code: str) -> Any:
+        """The view that a new last cell shows; fails with the kernel's error if there is one."""
+        cell = self.cell(code)
+        assert cell.locator(_ERRORS).count() == 0, cell.locator(_ERRORS).first.inner_text()
+        cell.scroll_into_view_if_needed()
+        return cell
+
+    def cell(self, code: str) -> Any:
+        """A new last cell, when it has run."""
+        number = self.page.evaluate(_ADD_CELL, code)
+        self.page.wait_for_function(_ALL_DONE, timeout=2 * LONG_MS)
+        return self.page.locator(f'.jp-Notebook .jp-Cell[data-windowed-list-index="{number}"]')
+
+    def forget(self) -> None:
+        """Take the last cell away."""
+        self.page.evaluate(_DELETE_LAST)
+
+    def run(self, code: str) -> str:
+        """What a new last cell prints, which is taken away again."""
+        printed = self.cell(code).locator(".jp-OutputArea-output").inner_text().strip()
+        self.forget()
+        return printed
+
+    def run_until(self, code: str, is_there: Callable[[Any], bool]) -> Any:
+        """The JSON that a cell prints, once it is as wished: what a person sets travels to the kernel by itself."""
+        for _ in range(40):
+            value = json.loads(self.run(f"import json; print(json.dumps({code}))"))
+            if is_there(value):
+                return value
+            self.page.wait_for_timeout(250)
+        raise AssertionError(f"{code} stays {value}")
+
+    def save(self) -> None:
+        self.lab.save(self.watched)
+
+
+_ERRORS = ".jp-OutputArea [data-mime-type='application/vnd.jupyter.error']"
 # A command that is given before the session stands is never carried out, and its promise never kept.
 _KERNEL_READY = """() => {
   const context = window.jupyterapp.shell.currentWidget?.sessionContext;
@@ -181,4 +226,12 @@ _ADD_CELL = """async (code) => {
   await commands.execute("notebook:insert-cell-below");
   notebook.activeCell.model.sharedModel.setSource(code);
   void commands.execute("notebook:run-cell");
+  return notebook.activeCellIndex;
+}"""
+_DELETE_LAST = """async () => {
+  const { commands, shell } = window.jupyterapp;
+  const notebook = shell.currentWidget.content;
+  notebook.deselectAll();
+  notebook.activeCellIndex = notebook.widgets.length - 1;
+  await commands.execute("notebook:delete-cell");
 }"""

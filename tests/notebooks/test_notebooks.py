@@ -90,7 +90,7 @@ def test_reconstruct_does_a_whole_job(sample_video: Sample, tmp_path: Path) -> N
     ws = Workspace.open(tmp_path / "here")
     report = json.loads(ws.report_json_path.read_text())
     assert report["train"]["psnr_db"] > 21.5 and report["train"]["steps"] == SMALL["train.steps"]
-    assert pictures(cells) == 3
+    assert pictures(cells) == 4  # frames, cameras, splat, held-out photos
     printed = "".join(output.get("text", "") for cell in cells for output in cell.outputs)
     assert '"max_gaussians": 6000' in printed and f"report: {Path('here/report.html')}" in printed
 

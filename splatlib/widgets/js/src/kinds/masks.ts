@@ -49,6 +49,7 @@ class MasksView {
     this.kernel = new Kernel(shell);
     this.canvas.onPrompt = (prompt) => this.onPrompt(prompt);
     shell.listen("change:prompts", () => this.showPrompts());
+    shell.onAlone(() => this.showPrompts());
   }
 
   start(): void {
@@ -131,7 +132,7 @@ class MasksView {
     this.value.hidden = !given;
     this.hint.hidden = given > 0;
     if (given) {
-      this.value.textContent = this.shell.model.isSaved
+      this.value.textContent = this.shell.isAlone
         ? `MasksConfig(backend="grabcut", prompts=${JSON.stringify(prompts)})`
         : `prompts of ${given} ${given === 1 ? "frame" : "frames"}: MasksConfig(backend="grabcut", prompts=view.prompts)`;
     }

@@ -41,6 +41,7 @@ export class CropTool {
     shell.bottom.before(this.panel);
     this.isSet = Boolean(known?.size);
     shell.listen("change:crop", () => this.onModel());
+    shell.onAlone(() => this.apply()); // the values are shown, to be copied
   }
 
   show(isOn: boolean): void {
@@ -141,7 +142,7 @@ export class CropTool {
     const { center, size, rotation } = this.value;
     this.told.replaceChildren(
       `keeps ${size.map(short).join(" × ")} ${this.info.units}`,
-      this.shell.model.isSaved ? make("code", "", JSON.stringify(this.value, (_, v) => (typeof v === "number" ? Number(v.toPrecision(6)) : v))) : "",
+      this.shell.isAlone ? make("code", "", JSON.stringify(this.value, (_, v) => (typeof v === "number" ? Number(v.toPrecision(6)) : v))) : "",
     );
     if (this.view.layer) {
       const crop = { center, half: scaled(size, 0.5), rotation };

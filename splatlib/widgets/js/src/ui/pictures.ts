@@ -4,6 +4,7 @@ import { blobUrl } from "./elements";
 import type { Shell } from "./shell";
 
 const PATIENCE_MS = 8000;
+const GONE = "there is no kernel to ask";
 
 /** Cuts pictures that lie one after the other out of one blob. */
 export function sliced(blob: Uint8Array<ArrayBuffer>, sizes: number[]): Uint8Array<ArrayBuffer>[] {
@@ -41,14 +42,18 @@ export class Kernel {
       if (content.error) asked.fail(new Error(content.error));
       else asked.done(bytesOf(buffers[0]));
     });
+    shell.onAlone(() => {
+      for (const { fail } of this.waiting.values()) fail(new Error(GONE));
+      this.waiting.clear();
+    });
   }
 
   get isGone(): boolean {
-    return this.shell.model.isSaved === true;
+    return this.shell.isAlone;
   }
 
   ask(ask: string, name: string, more: Record<string, unknown> = {}): Promise<Uint8Array<ArrayBuffer>> {
-    if (this.isGone) return Promise.reject(new Error("this page was saved: there is no kernel to ask"));
+    if (this.isGone) return Promise.reject(new Error(GONE));
     return new Promise((done, fail) => {
       const key = `${ask} ${name}`;
       this.waiting.set(key, { done, fail });

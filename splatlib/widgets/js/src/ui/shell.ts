@@ -1,4 +1,5 @@
 /** What every widget has: a frame with its own style, a bar above and below, a stage, and room for notes and errors. */
+import { keepShownWidgets, managerOf, watchKernel } from "../kernel";
 import type { Model } from "../model";
 import { make } from "./elements";
 import style from "./style.css";
@@ -10,6 +11,8 @@ export class Shell {
   readonly frame: HTMLDivElement;
   private readonly notes = make("div");
   private readonly told = make("div", "note");
+  private readonly lonely: (() => void)[] = [];
+  private isLeft = false;
   private readonly cleanups: (() => void)[] = [];
 
   constructor(
@@ -27,7 +30,31 @@ export class Shell {
     root.append(this.frame);
     this.told.hidden = true;
     this.notes.append(this.told);
+    keepShownWidgets(managerOf(model));
+    this.onDispose(watchKernel(model, (wasGone) => this.leave(wasGone)));
     this.stage.style.height = `${Number(model.get("height_px")) || 460}px`;
+  }
+
+  /** Nobody hears what a person sets here: the page was saved to disk, or the kernel is gone. */
+  get isAlone(): boolean {
+    return this.isLeft || this.model.isSaved === true;
+  }
+
+  /** Hear of it when that becomes so. */
+  onAlone(callback: () => void): void {
+    this.lonely.push(callback);
+  }
+
+  /** A view that was shown without a kernel needs no words: whoever opened the notebook knows. */
+  private leave(wasGone: boolean): void {
+    this.isLeft = true;
+    if (!wasGone) {
+      const words = "The kernel of this view is gone. Its picture stays, but what is set here no longer reaches Python: run the cell again.";
+      const gone = make("div", "note", words);
+      gone.role = "status";
+      this.notes.prepend(gone);
+    }
+    for (const callback of this.lonely) callback();
   }
 
   /** Something a person should know, under the view; nothing: taken away. */
