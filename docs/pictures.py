@@ -8,6 +8,8 @@ the HTML page from disk. Some minutes on two cores; needs ``pip install -e '.[no
 from __future__ import annotations
 
 import argparse
+import io
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -55,7 +57,8 @@ _DRAWN = """place => {
   const canvases = elements.filter((el) => el.matches(".viewport > canvas:not(.still)"));
   const images = elements.filter((el) => el.tagName === "IMG" && el.getClientRects().length);
   return elements.length > 3 && !elements.some((el) => el.matches(".busy")) &&
-    canvases.every((el) => el.style.visibility !== "hidden" && el.width > 0) && images.every((el) => el.complete);
+    canvases.every((el) => el.style.visibility !== "hidden" && el.width > 0) &&
+    images.every((el) => el.complete || el.loading === "lazy");
 }"""
 
 
@@ -119,9 +122,9 @@ def notebook_pictures(browser: Any, lab: Lab, root: Path, width: int, is_dark: b
         page.evaluate(_DARK)
     lab.run_all(watched)
     pictures = {}
-    live = page.locator(".jp-Notebook .jp-CodeCell").last
+    live = page.locator(".jp-Notebook .jp-CodeCell").nth(len(CELLS) + 1)
     live.scroll_into_view_if_needed()
-    live.get_by_text("step 7").or_(live.get_by_text("step 8")).first.wait_for(timeout=5 * READY_MS)
+    page.get_by_text(re.compile(r"training, step ([789]\d\d|1,\d\d\d) of")).first.wait_for(timeout=5 * READY_MS)
     pictures["live"] = photographed(live)
     lab.run(watched, "training.stop().steps")
     for index, kind in enumerate(CELLS):
@@ -154,8 +157,6 @@ def page_pictures(browser: Any, page_path: Path, width: int, scheme: str) -> dic
 
 
 def photographed(place: Any) -> Image.Image:
-    import io
-
     return Image.open(io.BytesIO(place.screenshot())).convert("RGB")
 
 

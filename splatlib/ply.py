@@ -57,6 +57,9 @@ def read_ply(path: Path, wanted: Iterable[str]) -> dict[str, Table]:
                     if wanted - tables.keys() & {e.name for e in elements}:
                         _refuse_lists(element, wanted - tables.keys(), elements)
                     break
+                if order and element.name not in wanted:
+                    file.seek(element.count * np.dtype(element.columns).itemsize, 1)
+                    continue
                 table = _read_ascii(file, element) if not order else _read_binary(file, path, element)
                 if element.name in wanted:
                     tables[element.name] = table

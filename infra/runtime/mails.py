@@ -75,7 +75,8 @@ def _figures(record: Record) -> str:
     """PSNR, time, cost: what is known of them."""
     lines = []
     if record.get("psnr_db") is not None:
-        lines.append(f"Quality: PSNR {record['psnr_db']:.2f} dB on photos held out of training")
+        when = "Quality" if record["status"] == "SUCCEEDED" else "Quality before it ended"
+        lines.append(f"{when}: PSNR {record['psnr_db']:.2f} dB on photos held out of training")
     if record.get("num_gaussians"):
         lines.append(f"Gaussians: {record['num_gaussians']:,}")
     if record.get("training_s"):

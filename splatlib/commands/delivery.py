@@ -16,11 +16,11 @@ from splatlib.workspace import Workspace
 
 
 def convert(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="PLY (of any tool), SPZ, SOG, .splat or GLB")],
+    source: Annotated[Path, typer.Argument(metavar="IN", help="PLY (of any tool), SPZ, SOG, .splat, GLB or USDZ")],
     target: Annotated[
         Path,
         typer.Argument(
-            metavar="OUT", help="its ending tells the format: .ply .compressed.ply .spz .v4.spz .sog .splat .glb"
+            metavar="OUT", help="its ending tells the format: .ply .compressed.ply .spz .v4.spz .sog .splat .glb .usdz"
         ),
     ],
     *,

@@ -17,6 +17,7 @@ ExportFormat = Literal[
     "sog",
     "splat",
     "glb",
+    "usdz",
     "points_ply",
     "points_glb",
     "colmap",

@@ -1,8 +1,10 @@
 """The job JSON of the AWS guidance "Open Source 3D Reconstruction Toolbox", read as a Job.
 
-Its leaves may come as text, booleans as "true" and "false". Keys that are left out take splatlib's defaults, not the
-guidance's: its 15,000 steps are five times what the preset needs. Unknown keys are refused, and so is what would change
-what comes out and cannot be had here; the rest of what could not be mapped is listed in ``notes``.
+Its leaves may come as text, booleans as "true" and "false". A model that is named is trained by the backend of that
+name, with its authors' values but for ``maxSteps``. Keys that are left out take splatlib's defaults, not the
+guidance's: without a model splatlib itself trains, whose preset needs a fifth of the guidance's 15,000 steps. Unknown
+keys are refused, and so is what would change what comes out and cannot be had here; the rest of what could not be
+mapped is listed in ``notes``.
 """
 
 from __future__ import annotations
@@ -20,14 +22,8 @@ from splatlib.errors import ConfigError
 
 _FACES = ("back", "down", "front", "left", "right", "up")
 _MATCHING = {"sequential": "sequential", "spatial": "auto", "vocab": "retrieval", "exhaustive": "exhaustive"}
-# What each of its models is here: fields of `train` and `cameras`.
-_MODELS: dict[str, dict[str, dict[str, Any]]] = {
-    "splatfacto": {"train": {"preset": "balanced"}},
-    "splatfacto-big": {"train": {"preset": "high"}},
-    "splatfacto-mcmc": {"train": {"preset": "balanced", "strategy": "mcmc"}},
-    "splatfacto-w-light": {"train": {"preset": "balanced", "appearance": "affine", "robust": True}},
-    "3dgut": {"train": {"preset": "balanced"}, "cameras": {"undistort": False}},
-}
+# These draw the pictures as their lenses made them; the others are given undistorted ones.
+_DRAW_DISTORTED = ("3dgut", "3dgrt")
 # Keys that only its documents have: what tells them from a Job.
 MARKS = frozenset({"uuid", "instanceType", "s3", "videoProcessing", "imageProcessing", "sfm", "sphericalCamera"})
 
@@ -69,9 +65,10 @@ class _Sfm(Config):
 class _Training(Config):
     enable: bool = True
     maxSteps: int | None = Field(default=None, ge=1000, le=100_000)
-    model: Literal[
-        "splatfacto", "splatfacto-big", "splatfacto-mcmc", "splatfacto-w-light", "3dgut", "3dgrt", "nerfacto"
-    ] = "splatfacto"
+    model: (
+        Literal["splatfacto", "splatfacto-big", "splatfacto-mcmc", "splatfacto-w-light", "3dgut", "3dgrt", "nerfacto"]
+        | None
+    ) = None
     enableMultiGpu: bool = False
     rotateSplat: bool = True
 
@@ -143,15 +140,14 @@ def read_toolbox(fields: Mapping[str, Any]) -> ToolboxJob:
     """
     document = ToolboxDocument.from_dict(fields)
     _refuse_what_cannot_be_had(document)
-    model = _MODELS[document.training.model]
     place = "/".join(part.strip("/") for part in (document.s3.inputPrefix, document.s3.inputKey) if part.strip("/"))
     trailing = "/" if document.s3.inputKey.endswith("/") else ""
     job = {
         "capture": f"s3://{document.s3.bucketName}/{place}{trailing}",
         "frames": _frames(document),
         "masks": _masks(document.segmentation),
-        "cameras": _cameras(document.sfm) | model.get("cameras", {}),
-        "train": model["train"] | ({"steps": document.training.maxSteps} if document.training.maxSteps else {}),
+        "cameras": _cameras(document),
+        "train": _train(document.training),
     }
     return ToolboxJob(Job.from_dict(job), document.uuid, document.instanceType, tuple(_notes(document, fields)))
 
@@ -161,11 +157,6 @@ def _refuse_what_cannot_be_had(document: ToolboxDocument) -> None:
         raise ConfigError(
             "training.enable: false cannot be had: a job always trains",
             hint="leave it out, or solve cameras alone with sl.solve_cameras",
-        )
-    if document.training.model not in _MODELS:
-        raise ConfigError(
-            f"training.model: {document.training.model} is not among the trainers here",
-            hint=f"one of {', '.join(_MODELS)}",
         )
     if not document.sfm.enable and not _has_priors(document.sfm):
         raise ConfigError(
@@ -208,7 +199,13 @@ def _masks(segmentation: _Segmentation) -> dict[str, Any] | None:
     return kind | {"threshold": segmentation.maskThreshold}
 
 
-def _cameras(sfm: _Sfm) -> dict[str, Any]:
+def _train(training: _Training) -> dict[str, Any]:
+    trainer = {"preset": "balanced"} if training.model is None else {"backend": training.model}
+    return trainer | ({"steps": training.maxSteps} if training.maxSteps else {})
+
+
+def _cameras(document: ToolboxDocument) -> dict[str, Any]:
+    sfm = document.sfm
     cameras: dict[str, Any] = {
         "mapper": {"colmap": "incremental", "glomap": "global"}[sfm.softwareName],
         "matching": _MATCHING[sfm.matchingMethod],
@@ -216,6 +213,8 @@ def _cameras(sfm: _Sfm) -> dict[str, Any]:
     }
     if _has_priors(sfm):
         cameras |= {"priors": "capture", "priors_mode": "refine" if sfm.enable else "trust"}
+    if document.training.model in _DRAW_DISTORTED:
+        cameras["undistort"] = False
     transforms = sfm.posePriors.usePosePriorTransformJson
     if transforms.enable:
         direction = "world_to_camera" if transforms.poseIsWorldToCam else "camera_to_world"
@@ -230,14 +229,14 @@ def _notes(document: ToolboxDocument, fields: Mapping[str, Any]) -> list[str]:
         (document.s3.outputPrefix is not None, "s3.outputPrefix: results lie where the launcher puts them"),
         (document.sfm.enableEnhancedFeatureExtraction, "sfm.enableEnhancedFeatureExtraction: upsampled features"),
         (document.sfm.matchingMethod == "spatial", "sfm.matchingMethod: spatial is used wherever photos have GPS"),
-        (training.enableMultiGpu, "training.enableMultiGpu: all GPUs of the instance are used"),
+        (
+            training.enableMultiGpu,
+            "training.enableMultiGpu: "
+            + (f"{training.model} trains on one GPU" if training.model else "all GPUs of the instance are used"),
+        ),
         (
             "rotateSplat" in fields.get("training", {}),
             "training.rotateSplat: the export is upright as its own settings say",
-        ),
-        (
-            training.model == "splatfacto-w-light",
-            "training.model: splatfacto-w-light becomes appearance compensation and a loss that leaves out passers-by",
         ),
     ]
     return [note for applies, note in found if applies]

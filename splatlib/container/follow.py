@@ -52,18 +52,23 @@ class _Follower:
                 self._tell_metrics()
             if state and state != self._told.get(kind.stage):
                 self._told[kind.stage] = state
-                print(event_line(stage=kind.stage, state=state, **self._seconds(kind, state)), flush=True)
+                print(event_line(stage=kind.stage, state=state, **self._figures(kind, state)), flush=True)
 
     def _state(self, kind: type) -> str:
         if (self._ws.directory(kind, self._run) / ARTIFACT_FILE).exists():
             return "done"
         return "started" if self._ws.is_started(kind, self._run) else ""
 
-    def _seconds(self, kind: type, state: str) -> dict[str, float]:
+    def _figures(self, kind: type, state: str) -> dict[str, float | None]:
+        """Of a stage that is done its seconds, and of a splat its quality, which SageMaker keeps as the final one."""
         # the stage may begin anew between the look and this
         with contextlib.suppress(ArtifactError):
             if state == "done" and (artifact := self._ws.find(kind, self._run)) is not None:
-                return {"seconds": round(artifact.seconds, 1)}
+                quality = {}
+                if isinstance(artifact, Splat):
+                    psnr_db = None if artifact.psnr_db is None else round(artifact.psnr_db, 3)
+                    quality = {"psnr_db": psnr_db, "num_gaussians": artifact.num_gaussians}
+                return {"seconds": round(artifact.seconds, 1), **quality}
         return {}
 
     def _tell_metrics(self) -> None:

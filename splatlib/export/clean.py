@@ -52,7 +52,7 @@ def clean(judge: Judge, max_loss_db: float) -> Cleaning | None:
             trial[which[: int(share * len(which))]] = False
             if not trial.any() or (trial == kept).all():
                 continue
-            loss_db = judge.loss_db(judge.gaussians.select(trial))
+            loss_db = judge.held_out_loss_db(judge.gaussians.select(trial))
             logger.debug("export: without %d that are %s: %.3f dB", (kept & ~trial).sum(), reason, loss_db)
             if loss_db <= max_loss_db:
                 removed[reason] = int((kept & ~trial).sum())

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from splatlib.artifacts import ExportedFile
 from splatlib.errors import ArtifactError, ExportError
 from splatlib.export.adaptive import encode_within
 from splatlib.export.judge import Judge
-from splatlib.formats import Encoded, Format, read_gaussians
+from splatlib.formats import Format, read_gaussians
 from splatlib.formats.comparison import Errors, compare
 from splatlib.gaussians import Gaussians
 from splatlib.progress import logger
@@ -24,13 +25,17 @@ def write_verified(
 
     Raises ExportError: the file, read back, is not what was encoded. OSError.
     """
-    encoded, loss_db = _encode(gaussians, format, judge, max_loss_db)
-    held = encoded.gaussians()
-    encoded.save(path)
+    started_s = time.perf_counter()
+    chosen = encode_within(gaussians, format, judge, max_loss_db)
+    chosen_s = time.perf_counter()
+    held, loss_db = chosen.encoded.gaussians(), chosen.loss_db
+    chosen.encoded.save(path)
+    seconds = f"{chosen_s - started_s:.1f} s to encode, {time.perf_counter() - chosen_s:.1f} s to write"
     _require_same(held, path)
     likeness_db = judge.likeness_db(held) if judge.can_measure else None
     told = "" if loss_db is None else f", {max(0.0, loss_db):.2f} dB lost"
-    logger.info("export: %s, %.2f MB, read back and compared%s", path.name, path.stat().st_size / 1e6, told)
+    size_mb = path.stat().st_size / 1e6
+    logger.info("export: %s, %.2f MB, read back and compared%s (%s)", path.name, size_mb, told, seconds)
     file = ExportedFile(
         format=format.name,
         name=path.name,
@@ -41,16 +46,6 @@ def write_verified(
         render_psnr_db=likeness_db,
     )
     return file, _warnings(gaussians, held, format, loss_db, max_loss_db)
-
-
-def _encode(gaussians: Gaussians, format: Format, judge: Judge, max_loss_db: float) -> tuple[Encoded, float | None]:
-    if format.adapts and judge.can_measure:
-        known = judge.contributions
-        weights = None if known is None else known.weights
-        encoded = encode_within(gaussians, format, judge.cautious_loss_db, max_loss_db, weights)
-        return encoded, judge.loss_db(encoded.gaussians())
-    encoded = format.encode(gaussians)
-    return encoded, judge.loss_db(encoded.gaussians()) if judge.can_measure else None
 
 
 def _require_same(held: Gaussians, path: Path) -> None:

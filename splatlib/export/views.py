@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from splatlib.artifacts import Camera, SparseScene, View
+from splatlib.artifacts import Camera, SparseScene
+from splatlib.artifacts import View as SceneView
 from splatlib.errors import ExportError
 from splatlib.gaussians import Gaussians
 from splatlib.render.cpu.rasterizer import Parameters, Picture, Rasterizer
@@ -22,17 +23,22 @@ _SEEN = 0.1  # pixels' worth of a Gaussian, in a picture of 480 pixels
 
 
 @dataclass(frozen=True)
-class Photo:
-    """A view to measure with.
-
-    Attributes:
-        camera: a pinhole of the picture's size. cam_from_world: [4, 4].
-        truth: [H, W, 3] uint8 RGB. mask: [H, W], 0 = does not count; None: all does.
-    """
+class View:
+    """A picture that can be drawn. Attributes: camera: a pinhole. cam_from_world: [4, 4]."""
 
     name: str
     camera: Camera
     cam_from_world: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Photo(View):
+    """A view to measure with.
+
+    Attributes:
+        truth: [H, W, 3] uint8 RGB. mask: [H, W], 0 = does not count; None: all does.
+    """
+
     truth: npt.NDArray[np.uint8]
     mask: npt.NDArray[np.uint8] | None = None
 
@@ -42,17 +48,24 @@ def load_photos(scene: SparseScene, names: Sequence[str], long_side_px: int) -> 
 
     Raises ExportError: a picture is gone.
     """
-    photos = []
-    for view in scene.views:
-        if view.name not in names or scene.camera(view).distortion is not None:
-            continue
-        camera = _scaled(scene.camera(view), long_side_px)
+    photos, by_name = [], {view.name: view for view in scene.views}
+    for drawn in views_at(scene, names, long_side_px):
+        view, camera = by_name[drawn.name], drawn.camera
         picture = _read(scene.image_path(view), cv2.IMREAD_COLOR, camera)
         path = scene.mask_path(view)
         mask = _read(path, cv2.IMREAD_GRAYSCALE, camera) if path else None
         truth = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
         photos.append(Photo(view.name, camera, view.cam_from_world, np.asarray(truth, np.uint8), mask))
     return photos
+
+
+def views_at(scene: SparseScene, names: Sequence[str], long_side_px: int) -> list[View]:
+    """The views with these names, scaled down to ``long_side_px``; those with distorted lenses are left out."""
+    return [
+        View(view.name, _scaled(scene.camera(view), long_side_px), view.cam_from_world)
+        for view in scene.views
+        if view.name in names and scene.camera(view).distortion is None
+    ]
 
 
 def _scaled(camera: Camera, long_side_px: int) -> Camera:
@@ -96,13 +109,14 @@ class Painter:
 
     def psnr_db(self, gaussians: Gaussians, photos: Sequence[Photo]) -> float:
         """Mean over the photos of the PSNR over their unmasked pixels."""
-        return float(np.mean([self._psnr_db(gaussians, photo) for photo in photos]))
+        errors = [max(self.error(gaussians, photo), 1e-10) for photo in photos]
+        return float(np.mean(-10 * np.log10(errors)))
 
-    def _psnr_db(self, gaussians: Gaussians, photo: Photo) -> float:
+    def error(self, gaussians: Gaussians, photo: Photo) -> float:
+        """Mean squared error over the photo's unmasked pixels."""
         picture = self.picture(gaussians, photo.camera, photo.cam_from_world)
         squares = np.square(picture - photo.truth / np.float32(255)).mean(axis=2)
-        mean = squares.mean() if photo.mask is None else squares[photo.mask > 0].mean()
-        return float(-10 * np.log10(max(float(mean), 1e-10)))
+        return float(squares.mean() if photo.mask is None else squares[photo.mask > 0].mean())
 
     def contributions(self, gaussians: Gaussians, scene: SparseScene) -> Contributions:
         """Weights of all Gaussians in the pictures of the scene's cameras, at most 48 of them, at 480 pixels.
@@ -138,7 +152,7 @@ class Contributions:
         return Contributions(self.weights[which], self.views[which], self.num_views)
 
 
-def _spread_out(views: Sequence[View]) -> list[View]:
+def _spread_out(views: Sequence[SceneView]) -> list[SceneView]:
     step = max(1, -(-len(views) // _MOST_CONTRIBUTION_VIEWS))
     return list(views[::step])
 

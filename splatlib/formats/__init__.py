@@ -37,29 +37,31 @@ class _Encode(Protocol):
 @dataclass(frozen=True)
 class Format:
     """Attributes:
-    suffix: of its files. frame: world axes in the file. adapts: whether ``Quality`` changes anything.
+    suffix: of its files. frame: world axes in the file. rounds_as: formats of the same name round alike by ``Quality``;
+    "": it changes nothing.
     """
 
     name: str
     suffix: str
     frame: str
-    adapts: bool
+    rounds_as: str
     encode: _Encode
 
 
 def _formats() -> dict[str, Format]:
-    from splatlib.formats import compressed_ply, gltf_splat, sog, splat_file, spz, standard_ply
+    from splatlib.formats import compressed_ply, gltf_splat, sog, splat_file, spz, standard_ply, usdz
 
-    rows: list[tuple[str, str, Any, bool, Any]] = [
-        ("ply", ".ply", standard_ply, False, standard_ply.encode),
-        ("compressed_ply", ".compressed.ply", compressed_ply, False, compressed_ply.encode),
-        ("spz", ".spz", spz, True, partial(spz.encode, version=3)),
-        ("spz4", ".v4.spz", spz, True, partial(spz.encode, version=4)),
-        ("sog", ".sog", sog, True, sog.encode),
-        ("splat", ".splat", splat_file, False, splat_file.encode),
-        ("glb", ".glb", gltf_splat, False, gltf_splat.encode),
+    rows: list[tuple[str, str, Any, str, Any]] = [
+        ("ply", ".ply", standard_ply, "", standard_ply.encode),
+        ("compressed_ply", ".compressed.ply", compressed_ply, "", compressed_ply.encode),
+        ("spz", ".spz", spz, "spz", partial(spz.encode, version=3)),
+        ("spz4", ".v4.spz", spz, "spz", partial(spz.encode, version=4)),
+        ("sog", ".sog", sog, "sog", sog.encode),
+        ("splat", ".splat", splat_file, "", splat_file.encode),
+        ("glb", ".glb", gltf_splat, "", gltf_splat.encode),
+        ("usdz", ".usdz", usdz, "", usdz.encode),
     ]
-    return {name: Format(name, suffix, module.FRAME, adapts, encode) for name, suffix, module, adapts, encode in rows}
+    return {row[0]: Format(row[0], row[1], row[2].FRAME, *row[3:]) for row in rows}
 
 
 FORMATS = _formats()
@@ -77,9 +79,10 @@ def format_of(path: Path) -> Format:
 def read_gaussians(path: str | Path) -> Gaussians:
     """Read a splat of any known format into the scene's axes (RDF).
 
-    PLY (of any tool, compressed too), SPZ 2 to 4, SOG 2 (also its meta.json), ``.splat`` and GLB. Raises ArtifactError.
+    PLY (of any tool, compressed too), SPZ 2 to 4, SOG 2 (also its meta.json), ``.splat``, GLB and USDZ.
+    Raises ArtifactError, MissingDependencyError.
     """
-    from splatlib.formats import gltf_splat, sog, splat_file, spz, standard_ply
+    from splatlib.formats import gltf_splat, sog, splat_file, spz, standard_ply, usdz
 
     path = Path(path)
     readers = {
@@ -89,6 +92,7 @@ def read_gaussians(path: str | Path) -> Gaussians:
         ".json": sog.read,
         ".splat": splat_file.read,
         ".glb": gltf_splat.read,
+        ".usdz": usdz.read,
     }
     if path.suffix.lower() not in readers:
         raise ArtifactError(

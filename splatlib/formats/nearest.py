@@ -1,14 +1,14 @@
-"""The cheapest entry of a palette for each row, looked for only where it can be: an inverted file, compiled by Numba.
+"""The cheapest entry of a palette for each row, looked for only where it can be: an inverted file on matrix products.
 
-Entries are sorted into groups round centres; a row looks at its few nearest groups and at the most used entries. That
-finds the best entry for 99 rows of 100 at a tenth of the distances (Jégou, Douze and Schmid 2011, without their codes).
+Entries are sorted into groups round centres; a row looks at the groups nearest to its own centre and at the most used
+entries. That finds an entry as good as the best but for two per cent of the error, at a tenth of the distances (Jégou,
+Douze and Schmid 2011, without their codes).
 """
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -16,48 +16,7 @@ from splatlib.threads import available_cpus
 
 FloatArray = npt.NDArray[np.float32]
 _POPULAR = 24
-_BLOCK_ROWS = 1 << 14
-
-
-@numba.njit(nogil=True, cache=True, fastmath=True)
-def _search(rows, weights, entries, offsets, centers, starts, members, popular, probed, labels):
-    """labels[i]: of the entries looked at, that of least weight · (|e|² - 2 r·e) + cost; offsets [K, 2]: |e|², cost."""
-    num_groups, dims = centers.shape
-    best_groups = np.empty(probed, np.int64)
-    best_scores = np.empty(probed, np.float32)
-    for i in range(len(rows)):
-        row = rows[i]
-        best_scores[:] = np.inf
-        for g in range(num_groups):
-            center = centers[g]
-            distance = np.float32(0)
-            for d in range(dims):
-                difference = row[d] - center[d]
-                distance += difference * difference
-            if distance < best_scores[probed - 1]:
-                k = probed - 1
-                while k > 0 and best_scores[k - 1] > distance:
-                    best_scores[k], best_groups[k] = best_scores[k - 1], best_groups[k - 1]
-                    k -= 1
-                best_scores[k], best_groups[k] = distance, g
-        least, label = np.float32(np.inf), np.int32(0)
-        for p in range(probed + 1):
-            if p < probed:
-                if best_scores[p] == np.inf:
-                    continue
-                begin, end = starts[best_groups[p]], starts[best_groups[p] + 1]
-            else:
-                begin, end = 0, len(popular)
-            for m in range(begin, end):
-                e = members[m] if p < probed else popular[m]
-                entry = entries[e]
-                product = np.float32(0)
-                for d in range(dims):
-                    product += row[d] * entry[d]
-                score = weights[i] * (offsets[e, 0] - np.float32(2) * product) + offsets[e, 1]
-                if score < least:
-                    least, label = score, e
-        labels[i] = label
+_BLOCK_ROWS = 1 << 12
 
 
 def assign(
@@ -69,22 +28,47 @@ def assign(
         rows: [N, D]. weights: [N]. entries: [K, D]. costs: [K]. probed: groups of entries that are searched.
     """
     centers = _group_centers(entries)
-    of_group = _plain_nearest(entries, centers)
-    members = np.argsort(of_group, kind="stable").astype(np.int32)
-    starts = np.concatenate([[0], np.cumsum(np.bincount(of_group, minlength=len(centers)))])
-    popular = np.argsort(costs, kind="stable")[: _POPULAR if costs.any() else 0].astype(np.int32)
-    offsets = np.stack([(entries * entries).sum(axis=1), costs], axis=1).astype(np.float32)
-    probed = min(probed, len(centers))
-    labels = np.empty(len(rows), np.int32)
+    members, starts = _by_group(_plain_nearest(entries, centers), len(centers))
+    apart = ((centers[:, None] - centers[None]) ** 2).sum(axis=2)
+    nearest = np.argsort(apart, axis=1, kind="stable")[:, : min(probed, len(centers))]
+    popular = np.argsort(costs, kind="stable")[: _POPULAR if costs.any() else 0]
+    offsets, labels = (entries * entries).sum(axis=1) / 2, np.empty(len(rows), np.int32)
+    homes, home_starts = _by_group(_homes(rows, centers), len(centers))
 
-    def search(begin: int) -> None:
-        block = slice(begin, begin + _BLOCK_ROWS)
-        arguments = (offsets, centers, starts, members, popular, probed)
-        _search(np.ascontiguousarray(rows[block]), weights[block], entries, *arguments, labels[block])
+    def search(group: int) -> None:
+        looked_at = [members[starts[g] : starts[g + 1]] for g in nearest[group]]
+        candidates = np.concatenate([*looked_at, popular])
+        if not len(candidates):  # all groups about it are empty
+            candidates = np.arange(len(entries))
+        few, few_offsets, few_costs = entries[candidates].T, offsets[candidates], costs[candidates] / 2
+        for begin in range(home_starts[group], home_starts[group + 1], _BLOCK_ROWS):
+            block = homes[begin : min(begin + _BLOCK_ROWS, home_starts[group + 1])]
+            scores = few_offsets - rows[block] @ few
+            if len(popular):
+                scores += few_costs / weights[block, None]
+            labels[block] = candidates[scores.argmin(axis=1)]
 
     with ThreadPoolExecutor(available_cpus()) as executor:
-        list(executor.map(search, range(0, len(rows), _BLOCK_ROWS)))
+        list(executor.map(search, range(len(centers))))
     return labels
+
+
+def _by_group(groups: npt.NDArray[np.integer], count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Indices sorted by group, and where each group begins, [count + 1]."""
+    starts = np.concatenate([[0], np.cumsum(np.bincount(groups, minlength=count))])
+    return np.argsort(groups, kind="stable"), starts
+
+
+def _homes(rows: FloatArray, centers: FloatArray) -> npt.NDArray[np.int32]:
+    """[N] the nearest centre."""
+    found = np.empty(len(rows), np.int32)
+
+    def find(begin: int) -> None:
+        found[begin : begin + _BLOCK_ROWS] = _plain_nearest(rows[begin : begin + _BLOCK_ROWS], centers)
+
+    with ThreadPoolExecutor(available_cpus()) as executor:
+        list(executor.map(find, range(0, len(rows), _BLOCK_ROWS)))
+    return found
 
 
 def _group_centers(entries: FloatArray) -> FloatArray:

@@ -16,16 +16,15 @@ from splatlib.formats.nearest import assign
 from splatlib.formats.quality import Quality
 
 FloatArray = npt.NDArray[np.float32]
-_TRAINING_PER_ENTRY = 24
-_MOST_ENTRIES = 8192  # more would cost more time than they save in bytes
-_ITERATIONS = 8
-# Of very many rows all entries are close to some: less searching costs little, and halves the time of a large SPZ.
-_MANY_ROWS, _FEW_ENTRIES, _FEW_ITERATIONS, _FEW_TRAINING = 300_000, 2048, 4, 49_152
+_LARGE = 16384  # entries: more rounds over more of the rows would cost more time than they save in bytes
+_ROUNDS, _ROUNDS_LARGE = 6, 3
+_TRAINING_PER_ENTRY, _TRAINING_PER_ENTRY_LARGE = 16, 5
+_PROBED = 5
 
 
 @dataclass(frozen=True)
 class Palette:
-    """Attributes: entries [K, D], the most used first; labels [N] into them."""
+    """Attributes: entries [K, D], the most used first (or in the rows' order); labels [N] into them."""
 
     entries: FloatArray
     labels: npt.NDArray[np.int32]
@@ -40,22 +39,25 @@ def make_palette(rows: FloatArray, weights: FloatArray, quality: Quality, most: 
     rng = np.random.default_rng(seed)
     weights = np.maximum(weights, 1e-6 * max(float(weights.mean()), 1e-30)).astype(np.float32)
     weights /= weights.mean()
-    rate, count = quality.sh_rate, int(np.clip(len(rows) / quality.sh_palette, 1, min(most, _MOST_ENTRIES, len(rows))))
-    iterations, size, probed = _ITERATIONS, min(len(rows), count * _TRAINING_PER_ENTRY), 6
-    if len(rows) > _MANY_ROWS and not rate:
-        count, iterations, size, probed = min(count, _FEW_ENTRIES), _FEW_ITERATIONS, _FEW_TRAINING, 3
+    rate, count = quality.sh_rate, int(np.clip(len(rows) / quality.sh_palette, 1, min(most, len(rows))))
+    if count == len(rows):
+        return Palette(rows, np.arange(count, dtype=np.int32))
+    rounds, per_entry = (
+        (_ROUNDS, _TRAINING_PER_ENTRY) if count <= _LARGE else (_ROUNDS_LARGE, _TRAINING_PER_ENTRY_LARGE)
+    )
+    size = min(len(rows), count * per_entry)
     chosen = rng.choice(len(rows), size, replace=False, p=None) if size < len(rows) else np.arange(len(rows))
     sample, mass = rows[chosen], weights[chosen]
     entries = sample[rng.choice(size, count, replace=False, p=mass / mass.sum(dtype=np.float64))]
     entries[0] = 0  # no dependence on direction: what is hardly seen can have that
     costs = np.zeros(count, np.float32)
-    for iteration in range(iterations):
-        labels = assign(sample, mass, entries, costs, probed)
+    for iteration in range(rounds):
+        labels = assign(sample, mass, entries, costs, _PROBED)
         entries, usage = _centroids(sample, mass, labels, entries)
-        if iteration < iterations - 2:
+        if iteration < rounds - 2:
             entries, usage = _without_empty(entries, usage, sample, mass, labels, rng)
         costs = _index_costs(usage, rate)
-    labels = assign(rows, weights, entries, costs, probed)
+    labels = assign(rows, weights, entries, costs, _PROBED)
     order = np.argsort(-np.bincount(labels, minlength=count), kind="stable")
     used = order[: len(np.unique(labels))]
     rank = np.empty(count, np.int32)

@@ -23,6 +23,8 @@ _MOST_SLACK = 16.0  # a Gaussian that was seen little by the capture may be seen
 class Quality:
     """Rounding steps for a Gaussian of middling contribution.
 
+    Measured on fox: at half of these steps every attribute's next byte takes away about as much error as any other's.
+
     Attributes:
         position: of the middle standard deviation.
         log_scale: natural logarithm.
@@ -35,13 +37,13 @@ class Quality:
         prune: share of all contributions that may go with Gaussians that contribute least.
     """
 
-    position: float = 0.17
-    log_scale: float = 0.2
-    rotation: float = 0.05
-    color: float = 0.04
-    opacity: float = 0.03
-    sh: float = 0.03
-    sh_palette: float = 8.0
+    position: float = 0.22
+    log_scale: float = 0.28
+    rotation: float = 0.08
+    color: float = 0.037
+    opacity: float = 0.018
+    sh: float = 0.031
+    sh_palette: float = 17.0
     sh_rate: float = 2e-4
     prune: float = 5e-4
 

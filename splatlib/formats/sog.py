@@ -28,7 +28,7 @@ from splatlib.formats.quaternions import from_smallest_three, smallest_three
 from splatlib.gaussians import SH_C0, Gaussians
 
 FRAME = "RDF"
-FINEST = Quality(0.02, 0.02, 0.008, 0.004, 0.004, sh=0.0, sh_palette=4.0, sh_rate=0.0, prune=0.0)
+FINEST = Quality(0.02, 0.02, 0.008, 0.004, 0.004, sh=0.0, sh_palette=1.0, sh_rate=0.0, prune=0.0)
 _LARGEST = 65535
 _INVISIBLE_LOG_SCALE = -12.0
 _PALETTE_COLUMNS = 64

@@ -35,6 +35,9 @@ _POSITION_LIMIT = 2**23 - 1
 _MOST_FRACTIONAL_BITS = 16
 _INVISIBLE_LOG_SCALE = -9.0
 _BLOCK_ROWS = 1 << 16
+# Of that many Gaussians each shows so little that its SH coefficients may round to a few steps, most of them to none:
+# that takes a tenth of the time of a palette, which would have to be large.
+_MANY, _ONE_BY_ONE = 300_000, 2.5
 
 
 @dataclass(frozen=True)
@@ -77,16 +80,37 @@ def encode(
     kept = without_unseen(weights, quality.prune)
     turned, weights = turned.select(kept), weights[kept]
     order, sh = morton_order(turned.means), np.empty((len(turned), 0), np.uint8)
-    if turned.sh_degree:
+    if turned.sh_degree and len(turned) > _MANY:
+        sh = _coarse_rest(turned.sh, order, quality, slack(weights))
+    elif turned.sh_degree:
         rest = turned.sh[:, 1:].reshape(len(turned), -1)
         palette = make_palette(rest, weights, replace(quality, sh_rate=0.0))  # runs cost nothing: no index is cheaper
-        # Runs of one palette entry cost next to nothing; inside a run, neighbours share their high bytes.
-        order = order[np.argsort(palette.labels[order], kind="stable")]
+        if len(palette.entries) < len(order):
+            # Runs of one palette entry cost next to nothing; inside a run, neighbours share their high bytes.
+            order = order[np.argsort(palette.labels[order], kind="stable")]
         unit = _SH_STEP * 2.0 ** exponents(np.array(quality.sh), _SH_STEP, 4)
         stored = np.rint(palette.entries / unit) * (unit / _SH_STEP) + 128
         sh = _bytes(stored)[palette.labels[order]]
     plain = Gaussians(turned.means, turned.log_scales, turned.quats, turned.opacity_logits, turned.sh[:, :1])
     return Encoded(_coarse(plain.select(order), bits, _Steps(quality, slack(weights)[order]), sh), version)
+
+
+def _coarse_rest(
+    sh: npt.NDArray[np.float32], order: npt.NDArray[np.int64], quality: Quality, loose: npt.NDArray
+) -> npt.NDArray[np.uint8]:
+    """[N, D] bytes of the higher of coefficients sh [N, K, 3], in that order, rounded one by one."""
+    stored = np.empty((len(order), 3 * (sh.shape[1] - 1)), np.uint8)
+    m = exponents(_ONE_BY_ONE * quality.sh * loose, _SH_STEP, 6)
+
+    def convert(begin: int) -> None:
+        rows = slice(begin, begin + _BLOCK_ROWS // 4)
+        which = order[rows]
+        codes = to_multiples(sh[which, 1:].reshape(len(which), -1) * np.float32(1 / _SH_STEP), m[which, None])
+        stored[rows] = np.clip(codes + 128, 0, 255)
+
+    with ThreadPoolExecutor(available_cpus()) as executor:
+        list(executor.map(convert, range(0, len(order), _BLOCK_ROWS // 4)))
+    return stored
 
 
 @dataclass(frozen=True)

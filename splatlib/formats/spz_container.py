@@ -22,6 +22,7 @@ _HEADER_4 = struct.Struct("<IIIBBBBI12x")  # the same, with the number of stream
 _STREAM = struct.Struct("<QQ")  # compressed and plain size
 _GZIP_HEADER = b"\x1f\x8b\x08\x00" + bytes(4) + b"\x00\xff"  # no time of day: equal splats give equal files
 _GZIP_LEVEL, _ZSTD_LEVEL = 9, 12
+_LARGE_BYTES, _GZIP_LEVEL_LARGE = 1 << 24, 6  # four times as fast, two per cent larger
 _GZIP_BLOCK = 1 << 21
 
 
@@ -73,10 +74,11 @@ def write(sections: Sections, path: Path, version: int) -> None:
 def _write_gzip(file, parts: list[memoryview]) -> None:
     """One gzip member, its blocks deflated side by side (as pigz does)."""
     file.write(_GZIP_HEADER)
+    level = _GZIP_LEVEL if sum(map(len, parts)) < _LARGE_BYTES else _GZIP_LEVEL_LARGE
     blocks = [part[begin : begin + _GZIP_BLOCK] for part in parts for begin in range(0, len(part), _GZIP_BLOCK)]
 
     def deflated(block: memoryview) -> bytes:
-        packer = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, -15)
+        packer = zlib.compressobj(level, zlib.DEFLATED, -15)
         return packer.compress(block) + packer.flush(zlib.Z_SYNC_FLUSH)
 
     with ThreadPoolExecutor(available_cpus()) as executor:
@@ -85,7 +87,7 @@ def _write_gzip(file, parts: list[memoryview]) -> None:
     checksum, size = 0, 0
     for part in parts:
         checksum, size = zlib.crc32(part, checksum), size + len(part)
-    last = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, -15)
+    last = zlib.compressobj(level, zlib.DEFLATED, -15)
     file.write(last.flush(zlib.Z_FINISH) + struct.pack("<II", checksum, size & 0xFFFFFFFF))
 
 

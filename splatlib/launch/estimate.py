@@ -35,6 +35,9 @@ FINISH_S: Range = (5.0, 15.0, 40.0)
 STEP_MS, STEP_MS_PER_MEGAPIXEL, STEP_MS_PER_MILLION_GAUSSIANS = 1.06, 5.0, 3.8
 H100_FP32_TFLOPS, H100_GB_PER_S = 67.0, 3350.0
 GPU_RATES = {"T4": (8.1, 320.0), "A10G": (31.2, 600.0), "L4": (30.3, 300.0), "L40S": (91.6, 864.0)}
+# Other trainers take 30,000 steps unless told, of one view at full size; how long one is was not measured. What we need
+# for two views, times these.
+STEPS_OF_OTHERS, STEP_OF_OTHERS = 30_000, (0.5, 1.0, 3.0)
 # Without a GPU: fox_540's balanced took 305 s on two cores for 4,000 steps of 0.23 MP.
 CPU_STEP_S_PER_MEGAPIXEL = 0.33
 RECOMMENDED = {
@@ -109,7 +112,10 @@ def estimate(
             for seconds, share in zip((low, likely, high), shares, strict=True)
         )
         usd = (low_usd, likely_usd, high_usd)
-    basis = f"{frames} frames of {megapixels:.1f} MP, {job.train.preset}"
+    ours = job.train.backend == "splatlib"
+    basis = f"{frames} frames of {megapixels:.1f} MP, {job.train.preset if ours else job.train.backend}"
+    if not ours:
+        basis += " (its time a step is assumed, not measured)"
     if price is not None:
         basis += f", ${price.usd_per_hour:.3f} an hour on demand in {price.region} ({price.date})"
     return Estimate(instance.name, frames, round(megapixels, 2), (low, likely, high), usd, spot, basis)
@@ -153,7 +159,9 @@ def _training_s(job: Job, frames: int, megapixels: float, instance: Instance) ->
     if settings.pixels_per_gaussian:
         gaussians = min(gaussians, frames * trained_megapixels * 1e6 / settings.pixels_per_gaussian)
     step_ms = STEP_MS + STEP_MS_PER_MEGAPIXEL * trained_megapixels + STEP_MS_PER_MILLION_GAUSSIANS * gaussians / 1e6
-    h100_s = settings.steps * step_ms / 1e3
+    ours = job.train.backend == "splatlib"
+    h100_s = (settings.steps if ours else job.train.steps or STEPS_OF_OTHERS) * step_ms / 1e3
     fp32, bandwidth = GPU_RATES[instance.gpu]
     by_fp32, by_memory = max(1.0, H100_FP32_TFLOPS / fp32), max(1.0, H100_GB_PER_S / bandwidth)
-    return h100_s * by_fp32, h100_s * math.sqrt(by_fp32 * by_memory), h100_s * by_memory
+    low, likely, high = (1.0, 1.0, 1.0) if ours else STEP_OF_OTHERS
+    return h100_s * by_fp32 * low, h100_s * math.sqrt(by_fp32 * by_memory) * likely, h100_s * by_memory * high

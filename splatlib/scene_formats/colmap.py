@@ -5,6 +5,7 @@ Format: colmap.github.io/format.html. Read by COLMAP, gsplat, 3DGRUT, the 3DGS a
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def write_colmap(
             for the picture's; default ``masks/<name>.png``, as COLMAP reads it.
         max_long_side_px, portable: see ``place_views``.
 
-    Raises ArtifactError: a picture or mask is gone or damaged.
+    Raises ArtifactError: a picture or mask is gone or damaged. OSError: the model was not written whole.
     """
     import cv2  # noqa: F401 - before pycolmap, or OpenCV crashes
     import pycolmap
@@ -64,7 +65,20 @@ def write_colmap(
     sparse = directory / "sparse" / "0"
     sparse.mkdir(parents=True, exist_ok=True)
     model.write_binary(sparse)
+    _require_whole(model, sparse)
     return placed
+
+
+def _require_whole(model: Any, sparse: Path) -> None:
+    """COLMAP does not look whether the disk took what it wrote. Raises OSError."""
+    expected = {
+        "cameras.bin": 8 + sum(24 + 8 * len(camera.params) for camera in model.cameras.values()),
+        "images.bin": 8 + sum(73 + len(image.name.encode()) for image in model.images.values()),
+        "points3D.bin": 8 + 51 * len(model.points3D),
+    }
+    for name, size in expected.items():
+        if (held := (sparse / name).stat().st_size) != size:
+            raise OSError(errno.EIO, f"{held} of {size} bytes were written; is the disk full?", str(sparse / name))
 
 
 def _colmap_camera(camera_id: int, camera: Camera) -> Any:

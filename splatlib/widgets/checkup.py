@@ -99,10 +99,10 @@ def check_html(check: CaptureCheck, frames: FrameSet | None) -> str:
         for finding in check.findings
     )
     pictures = "".join(
-        f'<img style="max-width:100%" src="{data_uri("image/png", png_bytes(figure))}" alt="{alt}">'
-        for figure, alt in (
-            (overlap_ring(check, frames), "Which frames share points"),
-            (along_the_capture(check), "Each frame along the capture"),
+        f'<img style="max-width:min(100%,{widest})" src="{data_uri("image/png", png_bytes(figure))}" alt="{alt}">'
+        for figure, alt, widest in (
+            (overlap_ring(check, frames), "Which frames share points", "620px"),
+            (along_the_capture(check), "Each frame along the capture", "1000px"),
         )
     )
     return f"<p><b>{escape(headline(check))}</b></p>{findings}{pictures}"

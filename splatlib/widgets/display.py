@@ -137,7 +137,8 @@ def _table(bundle: ExportBundle) -> str:
     )
     heads = ("file", "size", "axes", "Gaussians", "lost against the photos", "likeness to the splat (PSNR)")
     head = "".join(f"<th>{name}</th>" for name in heads)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table><p>{escape(str(bundle.directory))}</p>"
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return f'<div style="overflow-x:auto">{table}</div><p>{escape(str(bundle.directory))}</p>'
 
 
 def _decibels(value: float | None) -> str:

@@ -1,4 +1,5 @@
-"""The resources that the stack's functions work with, in moto's memory, and the environment that Lambda gives them."""
+"""The stack deployed into the local AWS, once for all tests of it; and, for tests of its functions alone, the resources
+that they work with in moto's memory, and the environment that Lambda gives them."""
 
 from __future__ import annotations
 
@@ -12,9 +13,21 @@ from moto import mock_aws
 
 from infra.runtime import aws, parameters
 from infra.runtime.records import Records
+from tests.infra import driven
+from tests.infra.aws.settings import ServerSettings
+from tests.infra.local_stack import LocalStack, local_stack
 from tests.infra.world import REGION, SETTINGS, World, make_tables
 
 PATH = "/splatlib"
+
+
+@pytest.fixture(scope="package")
+def cdk_stack() -> Iterator[LocalStack]:
+    """By the real `cdk`, which takes a minute."""
+    with local_stack(ServerSettings(training=driven.PLANS)) as deployed:
+        deployed.deploy()
+        deployed.put("captures/fox/0001.jpg", b"x" * 5000)
+        yield deployed
 
 
 @pytest.fixture

@@ -39,6 +39,7 @@ class LocalStack:
     log: Path
     context: dict[str, str] = field(default_factory=dict)
     clients: dict[str, Any] = field(default_factory=dict)
+    _letters: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -160,6 +161,11 @@ class LocalStack:
             ]
             sqs.delete_message_batch(QueueUrl=url, Entries=handles)
         return found
+
+    def letters(self) -> list[tuple[str, str]]:
+        """Subject and text of all mails that ever came."""
+        self._letters.extend(self.mails())
+        return self._letters
 
     def calls(self) -> list[dict[str, Any]]:
         """What each role of the stack asked for."""

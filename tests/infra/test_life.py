@@ -19,6 +19,7 @@ from splatlib.config import Job
 from splatlib.launch import Production
 from tests.infra import privileges
 from tests.infra.aws.settings import ServerSettings
+from tests.infra.driven import trains
 from tests.infra.image_build import build_image
 from tests.infra.local_stack import LocalStack, find_cdk, local_stack, wait_for
 
@@ -101,21 +102,6 @@ def picture(seed: int) -> bytes:
     file = io.BytesIO()
     Image.fromarray(noise).save(file, "PNG")
     return file.getvalue()
-
-
-def trains(stack: LocalStack, job_id: str) -> dict[str, Any] | None:
-    """The record, once the training job's program writes."""
-    record = stack.record(job_id)
-    if record is None or record["status"] != "RUNNING":
-        return None
-    logs = stack.client("logs")
-    try:
-        found = logs.describe_log_streams(
-            logGroupName="/aws/sagemaker/TrainingJobs", logStreamNamePrefix=f"splatlib-{job_id}-a"
-        )
-    except logs.exceptions.ResourceNotFoundException:
-        return None
-    return record if any("lastEventTimestamp" in stream for stream in found["logStreams"]) else None
 
 
 def drive_the_batch(stack: LocalStack) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
+import json
 from pathlib import Path
 
 import papermill
 import pytest
 
-from tests.infra.aws.settings import ServerSettings
-from tests.infra.local_stack import find_cdk, local_stack
+from tests.infra.local_stack import LocalStack, find_cdk
 
 pytest.importorskip("jsonata", reason="the requirements of infra are not installed: make infra-install")
 pytest.importorskip("aws_cdk", reason="the requirements of infra are not installed: make infra-install")
@@ -20,19 +19,20 @@ SMALL = {"train.steps": 200, "train.max_gaussians": 4000, "train.max_long_side_p
 
 @pytest.mark.slow
 @pytest.mark.skipif(find_cdk() is None, reason="npm's aws-cdk is not installed: make infra-install")
-def test_a_capture_goes_through_the_whole_chain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    entry_point = [sys.executable, "-m", "splatlib.container"]
-    with local_stack(ServerSettings(entry_point=entry_point)) as stack:
-        stack.deploy()
-        for name, value in stack.environment.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setenv("MPLBACKEND", "Agg")
-        executed = papermill.execute_notebook(
-            str(NOTEBOOK), str(tmp_path / "out.ipynb"), parameters={"overrides": SMALL}, cwd=str(tmp_path)
-        )
-        texts = [str(output) for cell in executed.cells for output in cell.get("outputs", [])]
-        assert any("scene.spz" in text for text in texts) and any("SUCCEEDED" in text for text in texts)
-        assert sum("image/png" in text for text in texts) == 1
-        ((subject, mail),) = stack.mails()
-        print(subject, mail, sep="\n")
-        assert "Complete" in subject and "PSNR" in mail and "Cost: $" in mail
+def test_a_capture_goes_through_the_whole_chain(
+    cdk_stack: LocalStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in cdk_stack.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    executed = papermill.execute_notebook(
+        str(NOTEBOOK), str(tmp_path / "out.ipynb"), parameters={"overrides": SMALL}, cwd=str(tmp_path)
+    )
+    texts = [str(output) for cell in executed.cells for output in cell.get("outputs", [])]
+    assert any("scene.spz" in text for text in texts) and any("SUCCEEDED" in text for text in texts)
+    assert sum("image/png" in text for text in texts) == 1
+    ((subject, mail),) = [letter for letter in cdk_stack.letters() if "sample" in letter[0]]
+    print(subject, mail, sep="\n")
+    train = json.loads(next(tmp_path.rglob("report.json")).read_text())["train"]
+    assert "Complete" in subject and "Cost: $" in mail
+    assert f"PSNR {train['psnr_db']:.2f} dB" in mail and f"{train['num_gaussians']:,}" in mail

@@ -49,6 +49,10 @@ def test_its_events_tell_every_stage_and_every_metric(finished: LocalJob) -> Non
     assert events[0]["job"] == "started" and events[-1] == {"job": "done"}
     done = [event["stage"] for event in events if event.get("state") == "done"]
     assert done == ["frames", "check", "cameras", "train", "export"]
+    (trained,) = [event for event in events if event.get("stage") == "train" and event.get("state") == "done"]
+    train = json.loads((finished.paths.results / "report.json").read_text())["train"]
+    assert trained["psnr_db"] == pytest.approx(train["psnr_db"], abs=0.001)
+    assert trained["num_gaussians"] == train["num_gaussians"]
     written = (finished.paths.workspace / "train/main/metrics.jsonl").read_text().splitlines()
     told = [event for event in events if "step" in event]
     assert [event["step"] for event in told] == [json.loads(line)["step"] for line in written]

@@ -94,6 +94,7 @@ HEAVY = {
     "PIL",
     "gsply",
     "zstandard",
+    "pxr",
     "networkx",
     "gsplat",
     "triton",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from splatlib.config import Job
 from splatlib.config.toolbox import is_toolbox_document, read_toolbox
+from splatlib.config.train import Backend
 from splatlib.errors import ConfigError
+from splatlib.train.external import trainer_for
+from splatlib.train.external.settings import require_honoured
 
 # As the guidance's own documents look: every leaf is text.
 TOOLBOX: dict[str, Any] = {
@@ -78,7 +81,7 @@ def test_every_key_is_mapped_or_spoken_of() -> None:
     )  # fmt: skip
     assert (job.cameras.priors, job.cameras.priors_mode) == ("capture", "refine")
     assert (job.cameras.priors_convention, job.cameras.priors_direction) == ("opencv", "camera_to_world")
-    assert (job.train.steps, job.train.strategy, job.train.preset) == (15000, "mcmc", "balanced")
+    assert (job.train.steps, job.train.backend, job.train.strategy) == (15000, "splatfacto-mcmc", None)
     assert job.masks is not None
     assert (job.masks.backend, job.masks.u2net_model, job.masks.threshold) == ("u2net", "human", 0.6)
     told = {note.partition(":")[0] for note in read.notes}
@@ -97,6 +100,32 @@ def test_what_is_left_out_is_as_the_job_has_it() -> None:
             "train": {"preset": "balanced"},
         }
     )
+
+
+MODELS = ("splatfacto", "splatfacto-big", "splatfacto-mcmc", "splatfacto-w-light", "nerfacto", "3dgut", "3dgrt")
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_each_model_is_trained_by_the_backend_of_its_name(model: str) -> None:
+    """With settings that the backend does not refuse, and undistorted pictures unless it draws lenses."""
+    read = read_toolbox(changed(training__model=model, training__maxSteps="1200"))
+    train = read.job.train
+    assert (train.backend, train.steps) == (model, 1200)
+    require_honoured(trainer_for(model), train)
+    assert read.job.cameras.undistort == (model not in ("3dgut", "3dgrt"))
+    assert f"training.enableMultiGpu: {model} trains on one GPU" in read.notes
+
+
+def test_the_models_are_all_backends_but_our_own() -> None:
+    assert {*MODELS, "splatlib"} == set(get_args(Backend))
+
+
+def test_no_model_is_our_own_trainer() -> None:
+    document = changed()
+    del document["training"]["model"]
+    read = read_toolbox(document)
+    assert (read.job.train.backend, read.job.train.preset, read.job.train.steps) == ("splatlib", "balanced", 15000)
+    assert "training.enableMultiGpu: all GPUs of the instance are used" in read.notes
 
 
 def test_leaves_may_have_their_types_too() -> None:
@@ -127,7 +156,6 @@ def test_removing_people_keeps_everything_but_them() -> None:
     ("paths", "words"),
     [
         ({"training__enable": "false"}, "training.enable"),
-        ({"training__model": "nerfacto"}, "training.model: nerfacto"),
         ({"training__model": "best"}, "training.model"),
         ({"training__maxSteps": "fast"}, "training.maxSteps"),
         ({"training__maxSteps": 5}, "training.maxSteps"),

@@ -105,12 +105,14 @@ def _figures(jobs: list[dict[str, Any]], here: Settings) -> dict[str, Any]:
     """Seconds, dollars, quality: of all attempts, and of the last one."""
     if not jobs:
         return {}
-    billable = {job["TrainingJobName"]: int(job.get("BillableTimeInSeconds", 0)) for job in jobs}
-    fields: dict[str, Any] = {
-        "training_s": sum(int(job.get("TrainingTimeInSeconds", 0)) for job in jobs),
-        "billable_s": sum(billable.values()),
-    }
-    fields |= _cost(jobs, billable, here)
+    fields: dict[str, Any] = {}
+    if jobs[-1]["TrainingJobStatus"] in _RUNNING:
+        fields["cost_note"] = "not known: its training job was still being stopped, SageMaker had not counted it yet"
+    else:
+        billable = {job["TrainingJobName"]: int(job.get("BillableTimeInSeconds", 0)) for job in jobs}
+        fields["training_s"] = sum(int(job.get("TrainingTimeInSeconds", 0)) for job in jobs)
+        fields["billable_s"] = sum(billable.values())
+        fields |= _cost(jobs, billable, here)
     metrics = {metric["MetricName"]: metric["Value"] for metric in jobs[-1].get("FinalMetricDataList", [])}
     for name, kind in (("psnr_db", float), ("num_gaussians", int)):
         if f"train:{name}" in metrics:
@@ -137,14 +139,21 @@ def _cause(last: Mapping[str, Any] | None, end: End) -> dict[str, Any]:
         message, _ = _message(end.cause)
         secondary = str((last or {}).get("SecondaryStatus") or "")
         words = {
-            "MaxRuntimeExceeded": "the training job ran into its time limit (max_run_s); its workspace is kept",
-            "MaxWaitTimeExceeded": "there was no spare (spot) capacity for too long; its workspace is kept",
+            "MaxRuntimeExceeded": f"the training job ran into its time limit ({_limit(last)}); its workspace is kept\n"
+            "Try: a smaller preset or fewer frames, or a larger max_run_s where the stack allows it",
+            "MaxWaitTimeExceeded": "there was no spare (spot) capacity for too long; its workspace is kept\n"
+            "Try: again later, on another instance, or with spot false",
         }
         reason = words.get(secondary) or message or _words_of(end)
     fields: dict[str, Any] = {"cause": reason[:MAX_CAUSE], "error": end.error}
     if found := re.match(r"([a-z_]+(?:\.\w+)+): ", reason):
         fields["field"] = found[1]
     return fields
+
+
+def _limit(last: Mapping[str, Any] | None) -> str:
+    seconds = (last or {}).get("StoppingCondition", {}).get("MaxRuntimeInSeconds")
+    return f"max_run_s, {seconds} s" if seconds else "max_run_s"
 
 
 def _message(cause: str) -> tuple[str, str]:

@@ -108,8 +108,11 @@ class SageMaker(SageMakerSettings):
 
     def _refuse_what_cannot_work(self, job: Job) -> None:
         instance = self.instance_for(job)
-        if job.train.device == "cuda" and not instance.gpus:
-            raise ConfigError(f"train.device is cuda, and {instance.name} has no GPU", hint="an instance of ml.g…")
+        if not instance.gpus and (job.train.device == "cuda" or job.train.backend != "splatlib"):
+            wants = (
+                "train.device is cuda" if job.train.device == "cuda" else f"{job.train.backend} trains on a GPU only"
+            )
+            raise ConfigError(f"{wants}, and {instance.name} has no GPU", hint="an instance of ml.g…")
         if self.network_isolation and any(source.startswith("s3://") for source in job.sources):
             raise ConfigError(
                 "a container without a network cannot read a capture from S3",

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote_plus
 
 import boto3
+from flask import request
 from moto.awslambda.models import LambdaBackend, lambda_backends
 from moto.awslambda_simple.models import lambda_simple_backends
 from moto.core import DEFAULT_ACCOUNT_ID
@@ -34,10 +35,11 @@ def _event(event_name: Any, bucket: Any, key: Any, notification_id: str) -> dict
     content = _original_event(event_name, bucket, key, notification_id)
     record = content["Records"][0]
     record["userIdentity"] = {"principalId": "AWS:AIDAOFTESTS"}
-    # an own header is how a test says who uploads
-    metadata = getattr(key, "metadata", None) or {}
-    if uploader := dict(metadata).get("x-amz-meta-uploader"):
+    # a header of the upload is how a test says who uploads; moto notes an object's metadata after its event
+    if uploader := request.headers.get("x-amz-meta-uploader"):
         record["userIdentity"]["principalId"] = uploader
+    if "uploadId" in request.args:  # moto says Put of it
+        record["eventName"] = "ObjectCreated:CompleteMultipartUpload"
     record["s3"]["object"] |= {"key": quote_plus(key.name), "sequencer": f"{next(_sequence):018X}"}
     if bucket.is_versioned:
         record["s3"]["object"]["versionId"] = key.version_id

@@ -18,7 +18,6 @@ class ServerSettings:
         fault_rates: of ``dynamodb`` (throttled), ``lambda_before`` (never ran), ``lambda_after`` (ran, answer lost),
             ``duplicate`` (an event comes twice), ``shuffle`` (an event comes late).
         training: pairs of a pattern of the training job's name and what becomes of it (see ``training.py``).
-        entry_point: command of a real container's entry point; then ``training`` only says what happens to it.
         workers: child interpreters for one function.
         seed: of the faults.
     """
@@ -26,7 +25,6 @@ class ServerSettings:
     time_scale: float = 0.01
     fault_rates: dict[str, float] = field(default_factory=dict)
     training: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    entry_point: list[str] = field(default_factory=list)
     workers: int = 2
     seed: int = 0
 

@@ -26,7 +26,7 @@ _one_container, _run_process, _put_model, _end = (
     Running._put_model,
     Running._end,
 )
-# What stands for the image: a program that does what the plan says, or the real entry point.
+# What stands for the image: a program that does what the plan says, unless the plan wants the real entry point.
 _PROGRAM = """
 import json, os, sys, time
 plan = json.loads(os.environ["PLAN"])
@@ -50,7 +50,7 @@ open(root + "/model/scene.spz", "wb").write(b"splat")
 
 
 def container() -> list[str]:
-    return list(HERE.entry_point) or [sys.executable, "-I", "-S", "-c", _PROGRAM]
+    return [sys.executable, "-I", "-S", "-c", _PROGRAM]
 
 
 def plan_of(job_name: str) -> dict[str, Any]:

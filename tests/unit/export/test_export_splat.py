@@ -14,7 +14,7 @@ import pytest
 
 from splatlib.artifacts import ExportBundle, SparseScene, Splat
 from splatlib.config import ExportConfig
-from splatlib.errors import ArtifactError, ConfigError, ExportError
+from splatlib.errors import ArtifactError, ConfigError, ExportError, SplatlibError
 from splatlib.export import export_splat
 from splatlib.formats import FORMATS, read_gaussians, standard_ply
 from splatlib.gaussians import Gaussians
@@ -22,6 +22,7 @@ from splatlib.samples import Sample
 from splatlib.similarity import Similarity
 from splatlib.widgets.splat import view_splat
 from splatlib.workspace import Workspace
+from tests.limits import files_of_at_most
 from tests.made import made_frames, made_scene, made_splat
 from tests.unit.export.conftest import fog
 
@@ -207,3 +208,19 @@ def test_a_page_of_its_own_holds_viewer_and_splat(made: tuple[Splat, SparseScene
 def bundle_count(root: Path) -> int | None:
     exports = Workspace.open(root).exports
     return None if exports is None else exports.num_delivered
+
+
+@pytest.mark.parametrize(
+    "name", ["mesh", "mp4", "thumbnail", "html", "colmap", "nerfstudio", "points_ply", "points_glb"]
+)
+def test_an_output_folder_that_fills_up_holds_nothing_that_looks_finished(
+    made: tuple[Splat, SparseScene], tmp_path: Path, name: str
+) -> None:
+    """Each writer meets the system's own refusal; the stage is not done, and the next attempt begins anew."""
+    splat, scene = made
+    ws = Workspace(tmp_path)
+    config = ExportConfig(formats=(name,), upright=False, clean=False, mesh_voxels=32, film_seconds=0.2)  # pyright: ignore
+    with files_of_at_most(2500), pytest.raises((OSError, SplatlibError)):
+        export_splat(splat, ws, config, scene=scene)
+    assert ws.exports is None
+    assert not (ws.root / "export" / "artifact.json").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
@@ -123,6 +124,20 @@ def test_a_film_flies_evenly_near_the_cameras(made: tuple[Splat, SparseScene], t
     assert all(frame is not None and frame.shape == (120, 160, 3) for frame in frames) and not film.read()[0]
     expected = Painter().picture(splat.gaussians(), scene.camera(scene.views[0]).scaled_to(160, 120), poses[0])
     assert np.abs(frames[0][..., ::-1] / 255 - expected).mean() < 0.05
+
+
+def test_ffmpeg_plays_a_film(made: tuple[Splat, SparseScene], tmp_path: Path) -> None:
+    """Every frame decodes without a complaint, in a program that is not OpenCV's build of it."""
+    ffmpeg = pytest.importorskip("imageio_ffmpeg", reason="imageio-ffmpeg is not installed")
+    splat, scene = made
+    save_film(splat.gaussians(), scene, Painter(), tmp_path / "fly.mp4", 0.4, 96)
+    argv = [ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", tmp_path / "fly.mp4", "-f", "rawvideo", "-pix_fmt", "rgb24"]
+    played = subprocess.run([*argv, "-"], capture_output=True, check=True)
+    assert not played.stderr and len(played.stdout) == 12 * 96 * 72 * 3
+    frames = np.frombuffer(played.stdout, np.uint8).reshape(12, 72, 96, 3) / 255
+    pose = fly_path(scene, 12)[-1]
+    expected = Painter().picture(splat.gaussians(), scene.camera(scene.views[0]).scaled_to(96, 72), pose)
+    assert np.abs(frames[-1] - expected).mean() < 0.05
 
 
 def test_photos_without_an_order_are_flown_from_nearest_to_nearest(made: tuple[Splat, SparseScene]) -> None:

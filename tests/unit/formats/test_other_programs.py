@@ -123,6 +123,64 @@ def test_trimesh_shows_a_splat_without_the_extension_as_points(tmp_path: Path) -
     np.testing.assert_allclose(cloud.vertices, shell(100).means * FLIP, atol=1e-6)
 
 
+@pytest.mark.skipif(not PEER, reason="splat-transform is not installed")
+def test_our_glb_has_what_that_of_splat_transform_has(tmp_path: Path) -> None:
+    """The same attributes by the same names; theirs, read by us, is our splat.
+
+    Both have y up. From the PLY's axes, splat-transform turns about z, and we about x.
+    """
+    gaussians = shell(200)
+    write_gaussians(gaussians, tmp_path / "ours.glb")
+    write_gaussians(gaussians, tmp_path / "ours.ply")
+    peer(tmp_path / "ours.ply", tmp_path / "theirs.glb")
+    turned = read_gaussians(tmp_path / "theirs.glb").transformed(rotation=np.diag([-1.0, 1.0, -1.0]))
+    assert likeness_db(turned, gaussians) > 60
+    ours, theirs = (floats_of(tmp_path / f"{whose}.glb") for whose in ("ours", "theirs"))
+    assert set(theirs) <= set(ours)
+    for name in ("SCALE", "OPACITY", "SH_DEGREE_0_COEF_0"):
+        key = f"KHR_gaussian_splatting:{name}"
+        np.testing.assert_allclose(np.sort(theirs[key], axis=0), np.sort(ours[key], axis=0), rtol=1e-4, atol=1e-5)
+
+
+def floats_of(path: Path) -> dict[str, np.ndarray]:
+    """[N, width] of each attribute that is stored as float32, by name."""
+    document = pygltflib.GLTF2().load(str(path))
+    found = {}
+    for name, index in vars(document.meshes[0].primitives[0].attributes).items():
+        if index is not None and document.accessors[index].componentType == pygltflib.FLOAT:
+            accessor = document.accessors[index]
+            view = document.bufferViews[accessor.bufferView]
+            start = view.byteOffset + (accessor.byteOffset or 0)
+            width = {"SCALAR": 1, "VEC3": 3, "VEC4": 4}[accessor.type]
+            blob = document.binary_blob()[start : start + 4 * width * accessor.count]
+            found[name] = np.frombuffer(blob, "<f4").reshape(accessor.count, width)
+    return found
+
+
+@pytest.mark.parametrize("sh_degree", [0, 3])
+def test_openusd_finds_a_sound_splat(tmp_path: Path, sh_degree: int) -> None:
+    """OpenUSD's own validators have nothing to say, and its arrays are ours, of the schema's lengths."""
+    pytest.importorskip("pxr", reason="usd-core is not installed")
+    from pxr import Usd, UsdGeom, UsdValidation, UsdVol
+
+    gaussians = shell(100, sh_degree)
+    path = tmp_path / "scene.usdz"
+    write_gaussians(gaussians, path)
+    stage = Usd.Stage.Open(str(path))
+    validators = UsdValidation.ValidationRegistry().GetOrLoadAllValidators()
+    complaints = UsdValidation.ValidationContext(validators).Validate(stage)
+    assert validators and not [complaint.GetMessage() for complaint in complaints]
+    assert UsdGeom.GetStageUpAxis(stage) == "Y" and UsdGeom.GetStageMetersPerUnit(stage) == 1
+    splat = UsdVol.ParticleField3DGaussianSplat(stage.GetDefaultPrim())
+    assert splat.GetRadianceSphericalHarmonicsDegreeAttr().Get() == sh_degree
+    assert len(splat.GetRadianceSphericalHarmonicsCoefficientsAttr().Get()) == 100 * (sh_degree + 1) ** 2
+    np.testing.assert_allclose(np.array(splat.GetPositionsAttr().Get()), gaussians.means * FLIP, atol=1e-6)
+    np.testing.assert_allclose(np.array(splat.GetScalesAttr().Get()), gaussians.scales, rtol=1e-5)
+    first = splat.GetOrientationsAttr().Get()[0]
+    turned = gaussians.transformed(rotation=np.diag([1.0, -1.0, -1.0])).quats[0]
+    np.testing.assert_allclose([first.GetReal(), *first.GetImaginary()], turned / np.linalg.norm(turned), atol=1e-6)
+
+
 def test_trimesh_opens_point_clouds(tmp_path: Path) -> None:
     gaussians = shell(300)
     kept = gaussians.select(gaussians.opacities >= points.MIN_OPACITY)
@@ -149,7 +207,12 @@ def test_splat_transform_reads_ours(tmp_path: Path, name: str) -> None:
 @pytest.mark.skipif(not PEER, reason="splat-transform is not installed")
 @pytest.mark.parametrize(
     ("target", "options", "at_least_db"),
-    [("a.compressed.ply", [], 36), ("a.spz", ["--spz-version", "3"], 33), ("a.spz", [], 33), ("a.sog", [], 26)],
+    [
+        ("a.compressed.ply", [], 36),
+        ("a.spz", ["--spz-version", "3"], 33),
+        ("a.spz", [], 33),
+        ("a.sog", [], 26),
+    ],
 )
 def test_we_read_what_splat_transform_writes(
     tmp_path: Path, target: str, options: list[str], at_least_db: float

@@ -16,14 +16,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from splatlib.errors import ArtifactError, ExportError
-from splatlib.formats import FORMATS, format_of, read_gaussians, sog, spz, write_gaussians
+from splatlib.formats import FORMATS, format_of, glb, read_gaussians, sog, spz, write_gaussians
 from splatlib.formats.comparison import compare
 from splatlib.formats.quality import Quality
 from splatlib.gaussians import Gaussians
+from tests.limits import files_of_at_most
 from tests.unit.formats.made import likeness_db, random_gaussians, shell
 
 # PSNR of the pictures of what is read back, without a Quality; .splat has no SH above degree 0.
-AT_LEAST_DB = {"ply": 100, "glb": 90, "spz": 45, "spz4": 45, "compressed_ply": 38, "sog": 36, "splat": 38}
+AT_LEAST_DB = {"ply": 100, "glb": 90, "usdz": 90, "spz": 45, "spz4": 45, "compressed_ply": 38, "sog": 42, "splat": 38}
 
 
 @pytest.mark.parametrize("sh_degree", [0, 1, 2, 3])
@@ -136,7 +137,7 @@ def test_a_file_cut_short_is_named(tmp_path: Path, name: str, share: float) -> N
     assert caught.value.why
 
 
-@pytest.mark.parametrize("name", ["spz", "spz4", "sog", "glb"])
+@pytest.mark.parametrize("name", ["spz", "spz4", "sog", "glb", "usdz"])
 def test_damaged_bytes_are_an_error_of_ours_or_a_splat(tmp_path: Path, name: str) -> None:
     path = tmp_path / f"scene{FORMATS[name].suffix}"
     write_gaussians(shell(200), path)
@@ -238,3 +239,39 @@ def test_endings_name_formats(tmp_path: Path) -> None:
         read_gaussians(tmp_path / "a.obj")
     with pytest.raises(ArtifactError, match="nowhere"):
         read_gaussians(tmp_path / "nowhere.sog")
+
+
+def test_gaussians_beyond_four_gigabytes_are_read(tmp_path: Path) -> None:
+    """A sparse file: nothing of the 4.5 GB before the vertices lies on the disk, or is read."""
+    path = tmp_path / "large.ply"
+    write_gaussians(shell(50), tmp_path / "small.ply")
+    head, body = (tmp_path / "small.ply").read_bytes().split(b"end_header\n", 1)
+    rows = 4_500_000_000 // 8
+    padding = f"element padding {rows}\nproperty double nothing\n".encode()
+    with path.open("wb") as file:
+        file.write(head.replace(b"element vertex", padding + b"element vertex") + b"end_header\n")
+        file.seek(8 * rows, 1)
+        file.write(body)
+    assert path.stat().st_size > 2**32
+    np.testing.assert_array_equal(read_gaussians(path).means, shell(50).means)
+    with path.open("r+b") as file:
+        file.truncate(8 * rows)
+    with pytest.raises(ArtifactError, match="cannot be read"):
+        read_gaussians(path)
+
+
+def test_what_a_glb_cannot_say_is_refused_before_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(glb, "_MOST_BYTES", 5000)  # 4 GiB, for a smaller splat
+    with pytest.raises(ExportError, match="GiB as GLB"):
+        write_gaussians(shell(50), tmp_path / "scene.glb")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_real_writer_that_cannot_write_on_leaves_the_old_file(tmp_path: Path, name: str) -> None:
+    """The system refuses to let files grow over 3,000 bytes, as a full disk does to each writer's own calls."""
+    path = tmp_path / f"scene{FORMATS[name].suffix}"
+    path.write_bytes(b"the old file")
+    with files_of_at_most(3000), pytest.raises((OSError, ExportError)):
+        write_gaussians(shell(400), path)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name] and path.read_bytes() == b"the old file"

@@ -15,7 +15,7 @@ from splatlib.cli import app
 from splatlib.errors import BudgetError, ConfigError, LaunchAccessError, LaunchError
 from splatlib.launch import estimate as reckoning
 from splatlib.launch.baggage import pack
-from splatlib.launch.estimate import RECOMMENDED, estimate, frames_of, refuse_beyond
+from splatlib.launch.estimate import RECOMMENDED, Estimate, estimate, frames_of, refuse_beyond
 from splatlib.launch.prices import instance_called, instances, price_of, read_price_list
 from tests.local_aws.prices import PriceServer, price_server, product
 
@@ -84,6 +84,18 @@ def test_more_frames_larger_ones_and_better_presets_cost_more() -> None:
     assert likely("preview") < likely() < likely("high") < likely("reference")
     assert likely(frames=50) < likely(frames=300) and likely(megapixels=0.5) < likely(megapixels=12)
     assert likely(spot=True) < likely(spot=False)
+
+
+def test_another_trainer_is_reckoned_with_its_own_steps_and_says_that_it_is_not_measured() -> None:
+    instance, price = instance_called("ml.g6.xlarge"), price_of("ml.g6.xlarge", "us-east-1")
+
+    def reckoned(**train: object) -> Estimate:
+        return estimate(Job.from_dict({"capture": "x", "train": train}), instance, price, frames=100)
+
+    splatfacto = reckoned(backend="splatfacto")
+    assert "splatfacto (its time a step is assumed" in str(splatfacto) and "assumed" not in str(reckoned())
+    assert splatfacto.seconds[1] > reckoned(preset="high").seconds[1], "30,000 steps, whatever our preset says"
+    assert reckoned(backend="splatfacto", steps=1000).seconds[2] < splatfacto.seconds[2] / 5
 
 
 def test_a_budget_is_held_against_the_high_end() -> None:

@@ -27,6 +27,7 @@ from splatlib.launch.contract import event_line, metric_definitions
 from splatlib.launch.estimate import RECOMMENDED
 from tests.local_aws import ACCOUNT, BUCKET, IMAGE, REGION, ROLE, LocalAws
 from tests.local_aws.gaps import check_symbols
+from tests.s3_server import BadServer
 
 MakeJob = Callable[..., Job]
 ROLE_ARN = f"arn:aws:iam::{ACCOUNT}:role/{ROLE}"
@@ -254,6 +255,7 @@ def test_nothing_is_uploaded_for_a_job_that_cannot_start(
     refused(ConfigError, "no name for a job", name="bench_1")
     refused(ConfigError, "without a network", work=Job(capture="s3://elsewhere/x.mov"), network_isolation=True)
     refused(ConfigError, "has no GPU", work=job("x", train={"device": "cuda"}), instance="ml.m5.xlarge")
+    refused(ConfigError, "has no GPU", work=job("x", train={"backend": "3dgut"}), instance="ml.m5.xlarge")
     monkeypatch.delenv("SPLATLIB_IMAGE")
     refused(ConfigError, "no container image")
     monkeypatch.setenv("SPLATLIB_IMAGE", IMAGE)
@@ -278,11 +280,15 @@ def test_the_default_bucket_is_made_and_the_instance_recommended(aws: LocalAws, 
     assert sent["ResourceConfig"]["InstanceType"] == RECOMMENDED["high"]
 
 
-def test_the_sdk_does_not_take_over_what_is_logged(launcher: SageMaker, job: MakeJob) -> None:
+def test_the_sdk_does_not_take_over_what_is_logged(
+    launcher: SageMaker, job: MakeJob, caplog: pytest.LogCaptureFixture
+) -> None:
     root = logging.getLogger()
+    caplog.set_level(logging.INFO, "sagemaker")
     before = list(root.handlers), root.level
     launcher.submit(job("say hello")).wait(60)
     assert (list(root.handlers), root.level) == before
+    assert "Creating training-job" not in caplog.text, "the SDK's remarks look like errors in a notebook"
 
 
 def test_a_name_is_given_once(launcher: SageMaker, job: MakeJob) -> None:
@@ -375,21 +381,29 @@ def test_a_region_that_cannot_be_reached(job: MakeJob, aws: LocalAws, monkeypatc
         SageMaker(bucket=BUCKET, role=ROLE_ARN, image="registry.example.com/splatlib:1").submit(job("x"))
 
 
-def test_an_upload_that_breaks_off_starts_no_job(
-    aws: LocalAws, launcher: SageMaker, job: MakeJob, monkeypatch: pytest.MonkeyPatch
+def test_an_upload_that_breaks_off_starts_no_job_and_goes_on_later(
+    aws: LocalAws, launcher: SageMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from botocore.exceptions import ClientError
-
-    from splatlib.s3 import uploads
-
-    put, work = uploads._Work._put, job("say broken off")
-
-    def broken(self: uploads._Work, key: str, file: uploads.Content) -> None:
-        raise ClientError({"Error": {"Code": "SlowDown", "Message": "Please reduce your request rate"}}, "PutObject")
-
-    monkeypatch.setattr(uploads._Work, "_put", broken)
-    with pytest.raises(S3Error, match="asks to go slower"):
-        launcher.submit(work, "broken-off")
-    assert not aws.requests
-    monkeypatch.setattr(uploads._Work, "_put", put)
-    launcher.submit(work, "broken-off").wait(60)
+    """S3 takes two of the capture's files, and then answers 503 until boto3 gives up."""
+    capture = tmp_path / "photos"
+    capture.mkdir()
+    for number in range(6):
+        (capture / f"{number}.jpg").write_text(f"photo {number} that breaks off")
+    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda seconds: None)
+    front = BadServer(aws.endpoint)
+    front.puts_left, front.answers_left = 2, 1000
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", front.endpoint)
+    before = set(keys(aws))
+    try:
+        with pytest.raises(S3Error, match="asks to go slower"):
+            launcher.submit(Job(capture=str(capture)), "broken-off")
+        arrived = set(keys(aws)) - before
+        assert len(arrived) == 2 and all("/blobs/" in key for key in arrived) and not aws.requests
+        front.puts_left = None
+        front.put.clear()
+        launcher.submit(Job(capture=str(capture)), "broken-off")
+        sent = [path for path in front.put if "/blobs/" in path]
+        assert len(sent) == 4 and not any(key in path for key in arrived for path in sent), "the two are kept"
+        assert len(aws.requests) == 1
+    finally:
+        front.close()

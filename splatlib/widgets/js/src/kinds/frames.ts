@@ -54,6 +54,7 @@ export function frames(shell: Shell): void {
     one.element.hidden = strip.hidden = which !== "one";
     shell.stage.style.height = which === "sheet" ? "auto" : `${Number(shell.model.get("height_px")) || 460}px`;
     shell.stage.style.background = which === "sheet" ? "var(--ground)" : "";
+    if (which === "one") one.wake();
   };
   const view = choice("How to look", [["sheet", "Contact sheet"], ["one", "One by one"]], "sheet", show);
   sheet.style.maxHeight = `${Number(shell.model.get("height_px")) || 460}px`;
@@ -124,7 +125,14 @@ class OneFrame {
     const where = frame.where === frame.name ? "" : ` · ${frame.where}`;
     this.caption.textContent = `${index + 1} of ${this.info.frames.length} · ${frame.name}${where}${sharpness}${flags}`;
     this.onShow(index);
-    if (!this.kernel.isGone) this.sharpen(index).catch((error: unknown) => this.coarse(index, error));
+    this.wake();
+  }
+
+  /** While the contact sheet is shown nobody misses the picture, and a kernel at work need not be asked for it. */
+  wake(): void {
+    const { index } = this;
+    if (index < 0 || this.element.hidden || this.kernel.isGone) return;
+    this.sharpen(index).catch((error: unknown) => this.coarse(index, error));
   }
 
   /** The thumbnail stands until the kernel has sent the picture in the size of the stage. */
@@ -132,7 +140,9 @@ class OneFrame {
     const { name } = this.info.frames[index];
     const bytes = await this.kernel.ask("picture", name);
     const url = this.urls.of(`picture ${name}`, () => bytes);
-    if (index === this.index) this.picture.src = url;
+    if (index !== this.index) return;
+    this.picture.src = url;
+    this.shell.note(this.info.note);
   }
 
   private coarse(index: number, error: unknown): void {
