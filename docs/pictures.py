@@ -65,6 +65,8 @@ _DRAWN = """place => {
 
 def make_workspaces(root: Path) -> None:
     """A room, reconstructed, with a second, shorter training; an object with its masks. What is done is reused."""
+    for stopped in (root / "room" / "train").glob("live-*"):  # would be reused, and so not seen to train
+        shutil.rmtree(stopped)
     room = sl.Workspace(root / "room")
     photos = sl.make_sample(root / "sample", kind="photos", num_frames=40)
     scene = sl.solve_cameras(sl.extract_frames(photos.path, room), room)
