@@ -78,10 +78,11 @@ def make_workspaces(root: Path) -> None:
 
 
 def demo(root: Path) -> Image.Image:
-    """Three held-out photos above their renders."""
+    """Held-out photos above their renders: the best, the middle and the worst of them."""
     splat = sl.Workspace.open(root / "room").splat()
     assert splat is not None
-    chosen = sorted(splat.held_out, key=lambda view: -view.psnr_db)[:3]
+    ranked = sorted(splat.held_out, key=lambda view: -view.psnr_db)
+    chosen = ranked[0], ranked[len(ranked) // 2], ranked[-1]
     pairs = [[Image.open(path).convert("RGB") for path in splat.held_out_paths(view)] for view in chosen]
     width, height = pairs[0][0].size
     sheet = Image.new("RGB", (3 * width + 12, 2 * height + 6), "white")
@@ -131,7 +132,7 @@ def notebook_pictures(browser: Any, lab: Lab, root: Path, width: int, is_dark: b
     pictures = {}
     live = cell(page, len(CELLS) + 1)
     page.get_by_text(re.compile(r"training, step ([789]\d\d|1,\d\d\d) of")).first.wait_for(timeout=5 * READY_MS)
-    pictures["live"] = photographed(live)
+    pictures["live"] = photographed(live.locator(".jp-OutputArea").first)
     notebook.run("print(training.stop().steps)")
     for index, kind in enumerate(CELLS):
         place = shown(page, index)
