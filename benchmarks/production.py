@@ -27,7 +27,14 @@ from benchmarks.common import RESULTS, append_row
 from tests.infra.aws.settings import ServerSettings
 from tests.infra.local_stack import ENDED, REGION, LocalStack, local_stack
 
-FAULTS = {"dynamodb": 0.03, "lambda_before": 0.03, "lambda_after": 0.03, "duplicate": 0.1, "shuffle": 0.2}
+FAULTS = {
+    "dynamodb": 0.03,
+    "sagemaker": 0.03,
+    "lambda_before": 0.03,
+    "lambda_after": 0.03,
+    "duplicate": 0.1,
+    "shuffle": 0.2,
+}
 PLANS: list[tuple[str, dict[str, Any]]] = [
     ("-fails", {"failure": "[cameras] no two frames match", "seconds": 0.01}),
     (".*", {"seconds": 0.01, "training_s": 600}),

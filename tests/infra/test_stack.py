@@ -220,6 +220,16 @@ def test_the_state_machines_are_their_files(template: Template, name: str, place
     assert set(re.findall(r"\$\{(\w+)\}", definition)) == set(machine["Properties"]["DefinitionSubstitutions"])
 
 
+def test_what_is_tried_again_of_a_training_job_is_its_creation_alone() -> None:
+    """A job that ran and failed would fail again, and its name is taken: States.TaskFailed has no retrier."""
+    definition = importlib.import_module("infra.workflow.construct").DEFINITION.read_text()
+    retried = [
+        error for retrier in json.loads(definition)["States"]["Train"]["Retry"] for error in retrier["ErrorEquals"]
+    ]
+    assert all(error.startswith("SageMaker.") for error in retried)
+    assert {"SageMaker.InternalFailure", "SageMaker.ThrottlingException"} <= set(retried)
+
+
 def test_the_image_is_built_and_named_by_its_digest(template: Template) -> None:
     template.has_resource_properties(
         "AWS::ECR::Repository", {"ImageTagMutability": "IMMUTABLE", "ImageScanningConfiguration": {"ScanOnPush": True}}
