@@ -2,8 +2,8 @@
 
 Training is what splatlib itself reckons (``splatlib/launch/estimate.py``: seconds measured on two CPU cores and on an
 H100, ``benchmarks/results``, scaled to the instance; prices of ``instances.json``), for the job that the guidance's
-JSON becomes with all its defaults. Requests of the services are counted per submission, as a driven run makes them,
-and multiplied with the list prices below.
+JSON becomes with all its defaults. State transitions are counted in a driven run; the services' other requests for a
+submission are reckoned, on the high side, and multiplied with the list prices below.
 """
 
 from __future__ import annotations
