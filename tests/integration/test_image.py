@@ -71,28 +71,22 @@ def test_the_image_keeps_the_contract(
     assert json.loads(ws.report_json_path.read_text())["train"]["psnr_db"] > 18
 
 
+def run_alone(image: str, command: str, *options: str) -> subprocess.CompletedProcess[str]:
+    """A container without network, job or folders of this machine."""
+    start = [*PODMAN, "run", "--rm", "--network", "none", *LIMITS, *options]
+    return subprocess.run([*start, image, command], capture_output=True, text=True, check=False)
+
+
 def test_the_image_says_what_is_in_it(image: str) -> None:
-    command = [
-        *PODMAN,
-        "run",
-        "--rm",
-        "--network",
-        "none",
-        *LIMITS,
-        "--entrypoint",
-        "cat",
-        image,
-        "/opt/splatlib/sbom.cdx.json",
-    ]
-    document = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    told = run_alone(image, "/opt/splatlib/sbom.cdx.json", "--entrypoint", "cat")
+    assert told.returncode == 0, told.stderr
+    document = json.loads(told.stdout)
     assert {"torch", "pycolmap", "splatlib"} <= {component["name"] for component in document["components"]}
 
 
-def test_the_image_without_a_job_says_how_to_start_it(image: str) -> None:
-    ended = subprocess.run(
-        [*PODMAN, "run", "--rm", "--network", "none", *LIMITS, image, "train"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+@pytest.mark.parametrize("user", ["0", "10001"])
+def test_the_image_without_a_job_says_how_to_start_it(image: str, user: str) -> None:
+    """As root, which is what SageMaker makes it, and as the user that it is made for elsewhere."""
+    ended = run_alone(image, "train", "--user", user)
     assert ended.returncode == 1 and "started without a job" in ended.stderr
+    assert "cannot be written" not in ended.stderr, "the reason could not be left in /opt/ml"

@@ -63,14 +63,17 @@ def sagemaker_session(region: str | None) -> Any:
 
 @contextlib.contextmanager
 def logging_left_alone() -> Iterator[None]:
-    """Around the SDK's imports: some of its modules send everything that any library logs to the screen."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
+    """Around the SDK: some of its modules send everything that any library logs to the screen, and its own remarks
+    would stand in a notebook like errors. Its warnings come through."""
+    root, own = logging.getLogger(), logging.getLogger("sagemaker")
+    handlers, level, own_level = list(root.handlers), root.level, own.level
+    own.setLevel(logging.WARNING)
     try:
         yield
     finally:
         root.handlers[:] = handlers
         root.setLevel(level)
+        own.setLevel(own_level)
 
 
 @contextlib.contextmanager

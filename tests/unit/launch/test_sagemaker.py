@@ -280,11 +280,15 @@ def test_the_default_bucket_is_made_and_the_instance_recommended(aws: LocalAws, 
     assert sent["ResourceConfig"]["InstanceType"] == RECOMMENDED["high"]
 
 
-def test_the_sdk_does_not_take_over_what_is_logged(launcher: SageMaker, job: MakeJob) -> None:
+def test_the_sdk_does_not_take_over_what_is_logged(
+    launcher: SageMaker, job: MakeJob, caplog: pytest.LogCaptureFixture
+) -> None:
     root = logging.getLogger()
+    caplog.set_level(logging.INFO, "sagemaker")
     before = list(root.handlers), root.level
     launcher.submit(job("say hello")).wait(60)
     assert (list(root.handlers), root.level) == before
+    assert "Creating training-job" not in caplog.text, "the SDK's remarks look like errors in a notebook"
 
 
 def test_a_name_is_given_once(launcher: SageMaker, job: MakeJob) -> None:
