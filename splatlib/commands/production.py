@@ -75,7 +75,10 @@ def cancel(name: Name, stack: Stack = "splatlib", region: Region = None) -> None
     from splatlib.launch.production import Production
 
     with errors_told(None):
-        Production(stack, region).attach(name).stop()
+        handle = Production(stack, region).attach(name)
+        before = handle.status()
+        handle.stop()
+        typer.echo(f"{name} had ended before: {before.detail}" if before.ended else f"{name} is being cancelled")
 
 
 @app.command()
@@ -103,8 +106,13 @@ def logs(
     from splatlib.launch.production import Production
 
     with errors_told(None):
-        for line in Production(stack, region).attach(name).logs(follow):
+        handle = Production(stack, region).attach(name)
+        lines = 0
+        for line in handle.logs(follow):
             typer.echo(line)
+            lines += 1
+        if not lines:
+            typer.echo(f"no training of {name} has written a line: it is {handle.status().detail}", err=True)
 
 
 @app.command()

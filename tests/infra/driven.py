@@ -171,9 +171,14 @@ def _outcome(stack: LocalStack, name: str, mails: list[tuple[str, str]]) -> dict
 
 def _of_record(stack: LocalStack, record: dict[str, Any], mails: list[tuple[str, str]]) -> dict[str, Any]:
     name = record["id"]
-    about = [[subject, *text.splitlines()] for subject, text in mails if re.search(rf"(^|\s){name}($|\s)", subject)]
+    about = [
+        [subject, *map(_without_words_of_notes, text.splitlines())]
+        for subject, text in mails
+        if re.search(rf"(^|\s){name}($|\s)", subject)
+    ]
     found: dict[str, Any] = {
-        "record": {key: value for key, value in record.items() if key not in _CHANGING},
+        "record": {key: value for key, value in record.items() if key not in _CHANGING}
+        | ({"notes": [note.partition(":")[0] for note in record["notes"]]} if "notes" in record else {}),
         "executions": [],
         "training": [],
         "mails": about,
@@ -190,6 +195,11 @@ def _of_record(stack: LocalStack, record: dict[str, Any], mails: list[tuple[str,
         transitions = [status for status in transitions if not status.startswith("Stop")]
         found["training"].append([described["ResourceConfig"]["InstanceType"], *transitions])
     return _stable(_without_the_race_of_stopping(found) if record["status"] == "CANCELLED" else found)
+
+
+def _without_words_of_notes(line: str) -> str:
+    """Which of the guidance's fields are spoken of; how is splatlib's configuration's business, and tested there."""
+    return line.partition(":")[0] if line.startswith("  - ") else line
 
 
 def _without_the_race_of_stopping(found: dict[str, Any]) -> dict[str, Any]:

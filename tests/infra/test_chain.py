@@ -204,8 +204,9 @@ def test_the_command_line(stack: LocalStack, production: Production) -> None:
     runner = CliRunner()
     stack.submit("t-slow-cli")
     wait_for(lambda: driven.trains(stack, "t-slow-cli"), 30, lambda: "it does not run")
-    assert runner.invoke(app, ["production", "cancel", "t-slow-cli"]).exit_code == 0
+    assert "is being cancelled" in runner.invoke(app, ["production", "cancel", "t-slow-cli"]).output
     assert stack.wait("t-slow-cli")["status"] == "CANCELLED"
+    assert "had ended before: CANCELLED" in runner.invoke(app, ["production", "cancel", "t-slow-cli"]).output
     listed = runner.invoke(app, ["production", "list", "--status", "cancelled"])
     assert "t-slow-cli" in listed.output
     stack.submit("t-bad-cli")
@@ -213,6 +214,16 @@ def test_the_command_line(stack: LocalStack, production: Production) -> None:
     assert "gave up" in runner.invoke(app, ["production", "logs", "t-bad-cli"]).output
     told = json.loads(runner.invoke(app, ["production", "status", "t-bad-cli"]).output)
     assert told["status"] == "FAILED" and "4 of 60" in told["cause"]
+    again = runner.invoke(app, ["production", "rerun", "t-bad-cli"])
+    assert again.output == "t-bad-cli-r2\n" and stack.wait("t-bad-cli-r2")["status"] == "FAILED"
+    for name, words in {"t-bad-cli": "already (FAILED)", "a b": "is no name"}.items():
+        refused = runner.invoke(app, ["production", "rerun", "t-bad-cli", "--name", name])
+        assert refused.exit_code != 0 and words in refused.output
+    stack.submit("t-odd-cli", train={"stepz": 5})
+    stack.wait("t-odd-cli")
+    assert "it is REJECTED" in runner.invoke(app, ["production", "logs", "t-odd-cli"]).output
+    foreign = runner.invoke(app, ["production", "submit", "s3://elsewhere/captures/fox/"])
+    assert foreign.exit_code == 2 and "lies in another bucket" in foreign.output
     missing = runner.invoke(app, ["production", "status", "t-nothing"])
     assert missing.exit_code == 1 and "no record of t-nothing" in missing.output
     elsewhere = runner.invoke(app, ["production", "list", "--stack", "other"])

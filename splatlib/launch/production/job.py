@@ -127,7 +127,10 @@ class ProductionJob(JobHandle):
         return [(name, start, max(0.0, end - start)) for (name, start), end in zip(entered, ends, strict=True)]
 
     def rerun(self, name: str | None = None) -> ProductionJob:
-        """The same job, with the same settings, as a new submission. Raises LaunchError if it never was a job."""
+        """The same job, with the same settings, as a new submission.
+
+        Raises LaunchError (it never was a job, the name is taken), ConfigError (the name is none).
+        """
         record = self.record()
         if "job" not in record:
             raise LaunchError(f"{self.name} was rejected, and never was a job", why=record.get("cause", ""))
@@ -138,7 +141,9 @@ class ProductionJob(JobHandle):
             max_run_s=record["max_run_s"],
             labels=record.get("labels", {}),
         )
-        return self._launcher.put(submission, name or self._launcher.free_name(self.name))
+        name = name or self._launcher.free_name(self.name)
+        self._launcher.check_name(name)
+        return self._launcher.put(submission, name)
 
     def fetch(self, out: str | Path | None = None, everything: bool = False) -> Path:
         """Exports and report; with ``everything`` the whole workspace, as long as the stack keeps it.

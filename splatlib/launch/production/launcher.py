@@ -48,18 +48,16 @@ class Production:
     def submit(self, job: Job, name: str | None = None) -> ProductionJob:
         """Upload what is not there yet, then the job; returns at once. The stack's checks come after: see ``status``.
 
-        Raises ConfigError (the name is none, the instance is not one of the stack's), LaunchError (the name is taken),
+        Raises ConfigError (the name is none, the instance or the bucket of the capture is not one of the stack's),
+        LaunchError (the name is taken),
         CaptureNotFoundError, S3Error and its subclasses.
         """
         name = name or _short(job_name(job))
-        if not is_id(name):
-            raise ConfigError(
-                f"{name!r} is no name for a job", hint=f"letters, digits, single hyphens, at most {MAX_ID_LENGTH}"
-            )
+        self.check_name(name)
+        self._refuse_foreign(job)
         if self.instance is not None and self.instance not in self.deployed.instances:
             allowed = ", ".join(self.deployed.instances)
             raise ConfigError(f"the instance {self.instance} is not allowed in this stack", hint=f"one of {allowed}")
-        self._refuse_taken(name)
         placed = self._send(pack(job))
         submission = Submission(
             job=placed, instance=self.instance, spot=self.spot, max_run_s=self.max_run_s, labels=self.labels
@@ -131,10 +129,25 @@ class Production:
                 return f"{stem}-r{number}"
         raise LaunchError(f"{name} was run a thousand times", hint="give the new one a name of its own")
 
-    def _refuse_taken(self, name: str) -> None:
+    def check_name(self, name: str) -> None:
+        """Raises ConfigError (it is none), LaunchError (it is taken)."""
+        if not is_id(name):
+            raise ConfigError(
+                f"{name!r} is no name for a job", hint=f"letters, digits, single hyphens, at most {MAX_ID_LENGTH}"
+            )
         record = self.deployed.record(name)
         if record is not None and record["status"] != "REJECTED":
             raise LaunchError(f"there is a job {name} already ({record['status']})", hint="choose another name")
+
+    def _refuse_foreign(self, job: Job) -> None:
+        """The stack would refuse it, too, and mail that; here it is told at once."""
+        bucket = self.deployed.bucket
+        for source in job.sources:
+            if source.startswith("s3://") and source.removeprefix("s3://").partition("/")[0] != bucket:
+                raise ConfigError(
+                    f"capture: {source} lies in another bucket than the stack's",
+                    hint=f"copy it to s3://{bucket}/captures/…",
+                )
 
     def _send(self, baggage: Baggage) -> Job:
         """The job with all its places in the bucket. The same files are the same folder, and are sent once."""
