@@ -118,8 +118,7 @@ def test_prompts_can_be_taken_without_a_kernel_and_copied(opened: Watched) -> No
 def test_photo_and_render_lie_under_a_slider(opened: Watched) -> None:
     shown = view(opened, 4)
     canvas = shown.locator(".wide canvas")
-    opened.page.wait_for_timeout(500)
-    before = canvas_pixels(canvas)
+    before = wait_for_pixels(canvas, lambda pixels: pixels.std() > 10)
     shown.locator(".wipe").focus()
     for _ in range(8):
         opened.page.keyboard.press("ArrowLeft")
@@ -133,7 +132,6 @@ def test_two_splats_share_a_camera(opened: Watched) -> None:
     drawn(shown)
     canvases = shown.locator(".viewport > canvas:not(.still)")
     canvases.nth(1).wait_for(state="visible")
-    opened.page.wait_for_timeout(1000)
     first = canvas_pixels(canvases.nth(0))
     box = shown.locator(".viewport").nth(0).bounding_box()
     opened.page.mouse.move(box["x"] + 80, box["y"] + 80)
