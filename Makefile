@@ -123,7 +123,7 @@ $(CDK): infra/package.json
 
 deploy: infra-install
 	PATH="$(abspath $(VENV)/bin):$$PATH" $(CDK) bootstrap $(CONTEXT)
-	PATH="$(abspath $(VENV)/bin):$$PATH" $(CDK) deploy $(CONTEXT)
+	PATH="$(abspath $(VENV)/bin):$$PATH" $(CDK) deploy --import-existing-resources $(CONTEXT)
 
 diff: infra-install
 	PATH="$(abspath $(VENV)/bin):$$PATH" $(CDK) diff $(CONTEXT)
@@ -140,9 +140,9 @@ build/checkov/bin/checkov:
 
 infra-scan: infra-install build/checkov/bin/checkov
 	PATH="$(abspath $(VENV)/bin):$$PATH" $(CDK) synth --quiet $(CONTEXT)
-	build/checkov/bin/checkov --compact --quiet --file build/cdk.out/Production.template.json
-	build/checkov/bin/checkov --compact --quiet --directory infra/terraform
-	build/checkov/bin/checkov --compact --quiet --framework dockerfile --file container/Dockerfile
+	build/checkov/bin/checkov --skip-download --compact --quiet --file build/cdk.out/Production.template.json
+	build/checkov/bin/checkov --skip-download --compact --quiet --directory infra/terraform
+	build/checkov/bin/checkov --skip-download --compact --quiet --framework dockerfile --file container/Dockerfile
 
 infra-lint: infra-install
 	PATH="$(abspath $(VENV)/bin):$$PATH" $(CDK) synth --quiet $(CONTEXT)

@@ -27,7 +27,14 @@ from benchmarks.common import RESULTS, append_row
 from tests.infra.aws.settings import ServerSettings
 from tests.infra.local_stack import ENDED, REGION, LocalStack, local_stack
 
-FAULTS = {"dynamodb": 0.03, "lambda_before": 0.03, "lambda_after": 0.03, "duplicate": 0.1, "shuffle": 0.2}
+FAULTS = {
+    "dynamodb": 0.03,
+    "sagemaker": 0.03,
+    "lambda_before": 0.03,
+    "lambda_after": 0.03,
+    "duplicate": 0.1,
+    "shuffle": 0.2,
+}
 PLANS: list[tuple[str, dict[str, Any]]] = [
     ("-fails", {"failure": "[cameras] no two frames match", "seconds": 0.01}),
     (".*", {"seconds": 0.01, "training_s": 600}),
@@ -92,11 +99,16 @@ def _outcome(stack: LocalStack, wanted: dict[str, str], patience_s: float) -> di
     mails.update(subject for subject, _ in stack.mails())
     statuses = _statuses(stack)
     about = {job_id: sum(n for subject, n in mails.items() if job_id in subject.split()) for job_id in wanted}
+    wrong = [job_id for job_id, kind in wanted.items() if statuses.get(job_id, ("",))[0] != kind]
+    for job_id in wrong:
+        record = stack.record(job_id) or {}
+        told = {name: record.get(name) for name in ("status", "cause", "error", "log_lines", "training_jobs")}
+        print(f"{job_id} was to be {wanted[job_id]}: {told}", flush=True)
     names = [job["TrainingJobName"] for job in _training_jobs(stack)]
     return {
         "seconds_until_all_ended": round(time.monotonic() - began_s),
         "records": len(statuses),
-        "wrong_or_missing_ends": sum(statuses.get(job_id, ("",))[0] != kind for job_id, kind in wanted.items()),
+        "wrong_or_missing_ends": len(wrong),
         "without_mail": sum(number == 0 for number in about.values()),
         "with_two_mails": sum(number > 1 for number in about.values()),
         "training_jobs": len(names),
@@ -126,7 +138,15 @@ def _sweep_now_and_then(stack: LocalStack) -> None:
 
 
 def _statuses(stack: LocalStack) -> dict[str, tuple[str, str]]:
-    pages = stack.client("dynamodb").get_paginator("scan").paginate(TableName="splatlib-records")
+    pages = (
+        stack.client("dynamodb")
+        .get_paginator("scan")
+        .paginate(
+            TableName="splatlib-records",
+            ProjectionExpression="id, #status, mail",
+            ExpressionAttributeNames={"#status": "status"},
+        )
+    )
     items = [item for page in pages for item in page["Items"]]
     return {item["id"]["S"]: (item["status"]["S"], item.get("mail", {}).get("S", "")) for item in items}
 

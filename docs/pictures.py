@@ -22,7 +22,7 @@ import splatlib as sl
 from splatlib.notebooks import run_notebook
 from splatlib.samples.objects import make_masked_sample
 from tests.browser.labserver import running_lab
-from tests.browser.pages import FLAGS, VIEW, Lab, Watched
+from tests.browser.pages import FLAGS, VIEW, Lab, Notebook, Watched
 
 IMAGES = Path(__file__).with_name("images")
 READY_MS = 120_000
@@ -40,6 +40,7 @@ CELLS = {
     "prompts": "pointing = sl.view_masks(sl.Workspace.open(root / 'object').frames)\npointing",
 }
 _START = (
+    "import os\nos.environ['SPLATLIB_PROGRESS'] = 'auto'  # live, as it is without a test's settings\n"
     "config = sl.TrainConfig(preview_every_steps=100, device='cpu')\n"
     "training = sl.start_training(ws.scene, ws, config, run='live-{number}')\n"
     "training.show()"
@@ -64,6 +65,8 @@ _DRAWN = """place => {
 
 def make_workspaces(root: Path) -> None:
     """A room, reconstructed, with a second, shorter training; an object with its masks. What is done is reused."""
+    for stopped in (root / "room" / "train").glob("live-*"):  # would be reused, and so not seen to train
+        shutil.rmtree(stopped)
     room = sl.Workspace(root / "room")
     photos = sl.make_sample(root / "sample", kind="photos", num_frames=40)
     scene = sl.solve_cameras(sl.extract_frames(photos.path, room), room)
@@ -75,10 +78,11 @@ def make_workspaces(root: Path) -> None:
 
 
 def demo(root: Path) -> Image.Image:
-    """Three held-out photos above their renders."""
+    """Held-out photos above their renders: the best, the middle and the worst of them."""
     splat = sl.Workspace.open(root / "room").splat()
     assert splat is not None
-    chosen = sorted(splat.held_out, key=lambda view: -view.psnr_db)[:3]
+    ranked = sorted(splat.held_out, key=lambda view: -view.psnr_db)
+    chosen = ranked[0], ranked[len(ranked) // 2], ranked[-1]
     pairs = [[Image.open(path).convert("RGB") for path in splat.held_out_paths(view)] for view in chosen]
     width, height = pairs[0][0].size
     sheet = Image.new("RGB", (3 * width + 12, 2 * height + 6), "white")
@@ -90,8 +94,13 @@ def demo(root: Path) -> Image.Image:
 
 def shown(page: Any, index: int) -> Any:
     """The output of the n-th view's cell, drawn."""
-    place = page.locator(".jp-Notebook .jp-CodeCell").nth(index + 1).locator(".jp-OutputArea").first
-    return drawn(page, place)
+    return drawn(page, cell(page, index + 1).locator(".jp-OutputArea").first)
+
+
+def cell(page: Any, number: int) -> Any:
+    """A cell of the notebook, scrolled to: JupyterLab takes cells that are out of sight off the page."""
+    page.evaluate("number => window.jupyterapp.shell.currentWidget.content.scrollToItem(number)", number)
+    return page.locator(f'.jp-Notebook .jp-Cell[data-windowed-list-index="{number}"]')
 
 
 def drawn(page: Any, place: Any) -> Any:
@@ -108,25 +117,23 @@ def point_at_the_object(place: Any) -> None:
     for across, down, button in ((0.5, 0.25, "left"), (0.5, 0.72, "left"), (0.5, 0.95, "right")):
         stage.click(position={"x": box["width"] * across, "y": box["height"] * down}, button=button)
     place.page.wait_for_timeout(200)
-    place.get_by_text("no mask yet").wait_for(state="detached", timeout=READY_MS)
+    place.get_by_text("no mask yet").wait_for(state="hidden", timeout=READY_MS)
 
 
 def notebook_pictures(browser: Any, lab: Lab, root: Path, width: int, is_dark: bool) -> dict[str, Image.Image]:
     """Each view as JupyterLab shows it, and a training under way."""
     watched = Watched(browser.new_page(viewport={"width": width, "height": 1000}))
-    page, name = watched.page, f"views-{width}-{is_dark}.ipynb"
-    lab.write(name, _OPENED.format(root=str(root)), *CELLS.values(), _START.format(number=f"{width}-{is_dark}"))
-    lab.open(watched, name)
+    page, start = watched.page, _START.format(number=f"{width}-{is_dark}")
+    name = f"views-{width}-{is_dark}.ipynb"
+    notebook = Notebook(lab, watched, name, _OPENED.format(root=str(root)), *CELLS.values(), start)
     page.evaluate(_ALONE)
     if is_dark:
         page.evaluate(_DARK)
-    lab.run_all(watched)
     pictures = {}
-    live = page.locator(".jp-Notebook .jp-CodeCell").nth(len(CELLS) + 1)
-    live.scroll_into_view_if_needed()
+    live = cell(page, len(CELLS) + 1)
     page.get_by_text(re.compile(r"training, step ([789]\d\d|1,\d\d\d) of")).first.wait_for(timeout=5 * READY_MS)
-    pictures["live"] = photographed(live)
-    lab.run(watched, "training.stop().steps")
+    pictures["live"] = photographed(live.locator(".jp-OutputArea").first)
+    notebook.run("print(training.stop().steps)")
     for index, kind in enumerate(CELLS):
         place = shown(page, index)
         if kind == "splat":

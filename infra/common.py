@@ -37,7 +37,7 @@ class Shared:
     """What every construct is given."""
 
     settings: DeploymentSettings
-    key: kms.Key
+    key: kms.IKey
     bucket_name: str
 
     @property

@@ -30,6 +30,11 @@ class DeploymentSettings(Config):
     submitter_slots: int = Field(default=3, ge=1, le=500, description="trainings at once of one submitter")
     checkpoint_days: int = Field(default=30, ge=1, description="workspaces are deleted after so many days")
     old_version_days: int = Field(default=30, ge=1, description="so are replaced and deleted objects, but of models/")
+    key: str | None = Field(
+        default=None,
+        pattern=r"^arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[0-9a-f-]+$",
+        description="of an earlier deployment that was destroyed, whose data it opens; otherwise one is made",
+    )
     vpc: bool = Field(default=False, description="trainings in a network without internet, with endpoints")
     budget_usd: float = Field(default=300.0, gt=0, description="a month; a mail at 80 and 100 per cent")
     lambda_python: Literal["3.11", "3.12", "3.13", "3.14"] = Field(default="3.14", description="of the functions")

@@ -36,7 +36,7 @@ class ProductionStack(Stack):
         super().__init__(scope, identifier, stack_name=settings.stack, **arguments)
         folder = BUNDLES / f"lambda-{settings.lambda_python.replace('.', '')}-{settings.lambda_architecture}"
         bundle = build(folder, settings.lambda_python, settings.lambda_architecture)
-        shared = Shared(settings, make_key(self, settings.stack), job_bucket_name(self, settings))
+        shared = Shared(settings, make_key(self, settings), job_bucket_name(self, settings))
         self.storage = Storage(self, "Storage", shared)
         self.mailing = Mailing(self, "Mailing", shared)
         self.intake = Intake(self, "Intake", self.storage.bucket, bundle, shared)

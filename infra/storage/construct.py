@@ -10,14 +10,23 @@ from aws_cdk import aws_s3 as s3
 from constructs import Construct
 
 from infra.common import Shared, accept
+from infra.settings import DeploymentSettings
 
 _OF_LOGS = ("Encrypt", "Decrypt", "ReEncryptFrom", "ReEncryptTo", "GenerateDataKey", "DescribeKey")
 # Everything but models/: its weights are needed by every job, for ever.
 _EXPIRING_VERSIONS = ("captures/", "batches/", "jobs/", "results/", "checkpoints/")
 
 
-def make_key(scope: Construct, stack: str) -> kms.Key:
-    """The one key of the stack; services may use it for this account's own things only."""
+def make_key(scope: Construct, settings: DeploymentSettings) -> kms.IKey:
+    """The one key of the stack; services may use it for this account's own things only.
+
+    Where an earlier deployment left data behind, its key is named in the settings: no other opens them.
+    """
+    stack = settings.stack
+    if settings.key is not None:
+        kept = kms.Key.from_key_arn(scope, "Key", settings.key)
+        kms.Alias(scope, "Alias", alias_name=f"alias/{stack}", target_key=kept)
+        return kept
     key = kms.Key(
         scope,
         "Key",

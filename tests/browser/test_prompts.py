@@ -38,6 +38,8 @@ def test_clicks_and_a_box_come_back_in_pixels_of_the_frame(notebook: Notebook, m
     mouse = notebook.page.mouse
     mouse.click(*at_pixel(masks, 120.0, 200.0))
     mouse.click(*at_pixel(masks, 400.0, 30.0), button="right")
+    notebook.run_until("masks.prompts", lambda value: [len(prompt["points"]) for prompt in value.values()] == [2])
+    assert notebook.page.locator(".lm-Menu:visible").count() == 0  # JupyterLab's own menu would cover the view
     masks.get_by_role("button", name="Box").click()
     mouse.move(*at_pixel(masks, 300.0, 310.0))
     mouse.down()

@@ -97,7 +97,7 @@ class LocalStack:
 
     def deploy(self) -> None:
         self.cdk("bootstrap", f"aws://{ACCOUNT}/{REGION}")
-        self.cdk("deploy", "--require-approval", "never")
+        self.cdk("deploy", "--import-existing-resources", "--require-approval", "never")
         self.furnish()
 
     def furnish(self) -> None:

@@ -182,3 +182,32 @@ def copy_record(
 
 def test_the_second_deployment_changes_nothing(stack: LocalStack) -> None:
     assert "there were no differences" in stack.cdk("diff").lower()
+
+
+def test_what_was_made_outlives_the_stack_and_serves_the_next_one(stack: LocalStack, tmp_path: Path) -> None:
+    """The bucket, the records, the images and the key stay; a deployment over them takes the same names."""
+    build_image(stack, tmp_path, "00112233")
+    stack.submit("l-good-before")
+    record = stack.wait("l-good-before")
+    stack.client("s3").put_object(Bucket=stack.bucket, Key="models/sam2.bin", Body=b"weights")
+    key = stack.client("kms").describe_key(KeyId="alias/splatlib")["KeyMetadata"]["Arn"]
+    stack.cdk("destroy", "--force")
+    assert not stack.client("lambda").list_functions()["Functions"]
+    assert not stack.client("stepfunctions").list_state_machines()["stateMachines"]
+    assert kept(stack, record) and stack.client("kms").describe_key(KeyId=key)["KeyMetadata"]["Enabled"]
+    stack.context["key"] = key
+    stack.deploy()
+    assert kept(stack, record)
+    assert stack.client("kms").describe_key(KeyId="alias/splatlib")["KeyMetadata"]["Arn"] == key
+    stack.submit("l-good-after")
+    assert stack.wait("l-good-after")["status"] == "SUCCEEDED"
+
+
+def kept(stack: LocalStack, record: dict[str, Any]) -> bool:
+    """A result, the weights, the record and the image of before."""
+    prefix = record["artefact"].removeprefix(f"s3://{stack.bucket}/")
+    s3, ecr = stack.client("s3"), stack.client("ecr")
+    results = s3.list_objects_v2(Bucket=stack.bucket, Prefix=prefix).get("Contents", [])
+    weights = s3.get_object(Bucket=stack.bucket, Key="models/sam2.bin")["Body"].read()
+    images = ecr.describe_images(repositoryName="splatlib")["imageDetails"]
+    return bool(results) and weights == b"weights" and stack.record(record["id"]) == record and bool(images)

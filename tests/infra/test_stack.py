@@ -138,6 +138,48 @@ def test_no_policy_has_a_wildcard_action() -> None:
                 assert statement["Sid"] in ("DeliverLogs", "Trace", "LogInToTheRegistry", "Metrics"), statement
 
 
+# Actions for which AWS knows no ARN, and who may take them. kms:* of a key's own policy is of that key.
+_WITHOUT_ARN = {
+    "logs:CreateLogDelivery", "logs:GetLogDelivery", "logs:UpdateLogDelivery", "logs:DeleteLogDelivery",
+    "logs:ListLogDeliveries", "logs:PutResourcePolicy", "logs:DescribeResourcePolicies", "logs:DescribeLogGroups",
+    "xray:PutTraceSegments", "xray:PutTelemetryRecords", "xray:GetSamplingRules", "xray:GetSamplingTargets",
+    "ecr:GetAuthorizationToken", "cloudwatch:PutMetricData",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("vpc", ["false", "true"])
+def test_the_template_grants_no_wildcard(template: Template, vpc: str) -> None:
+    """Of all resources, whoever wrote them: no action with a wildcard; "*" as a resource only where AWS has no ARN."""
+    made = synthesised(vpc=vpc) if vpc == "true" else template
+    seen = 0
+    for identifier, resource in made.to_json()["Resources"].items():
+        properties = resource.get("Properties", {})
+        documents = [entry["PolicyDocument"] for entry in properties.get("Policies", [])]
+        documents += [properties["PolicyDocument"]] if "PolicyDocument" in properties else []
+        for statement in (entry for document in documents for entry in _list(document["Statement"])):
+            seen += 1
+            if statement["Effect"] == "Deny":  # the more the better: no TLS, no access
+                continue
+            actions, places = _list(statement["Action"]), _list(statement["Resource"])
+            assert not any("*" in action for action in actions), (identifier, statement)
+            if "*" in places:
+                assert set(actions) <= _WITHOUT_ARN, (identifier, statement)
+            assert not any(isinstance(place, str) and place.startswith("arn:aws:s3:::*") for place in places)
+    assert seen > 60
+    for key in made.find_resources("AWS::KMS::Key").values():
+        for statement in key["Properties"]["KeyPolicy"]["Statement"]:
+            account_itself = ":root" in json.dumps(statement["Principal"])
+            assert statement.get("Condition") or account_itself, statement
+
+
+def test_a_key_of_an_earlier_deployment_is_taken_and_no_other_made() -> None:
+    arn = "arn:aws:kms:us-east-1:123456789012:key/0d1b1f0e-0000-4000-8000-000000000000"
+    template = synthesised(key=arn)
+    template.resource_count_is("AWS::KMS::Key", 0)
+    template.has_resource_properties("AWS::KMS::Alias", {"AliasName": "alias/splatlib", "TargetKeyId": arn})
+    assert arn in json.dumps(resources(template, "AWS::IAM::Role"))
+
+
 def test_functions(template: Template) -> None:
     functions = {f["Properties"]["FunctionName"]: f for f in resources(template, "AWS::Lambda::Function").values()}
     assert set(functions) == {f"splatlib-{name}" for name in ("trigger", "prepare", "complete", "sweep")}
@@ -176,6 +218,16 @@ def test_the_state_machines_are_their_files(template: Template, name: str, place
     (machine,) = [each for each in machines if each["Properties"]["StateMachineName"] == name]
     assert machine["Properties"]["DefinitionString"] == definition
     assert set(re.findall(r"\$\{(\w+)\}", definition)) == set(machine["Properties"]["DefinitionSubstitutions"])
+
+
+def test_what_is_tried_again_of_a_training_job_is_its_creation_alone() -> None:
+    """A job that ran and failed would fail again, and its name is taken: States.TaskFailed has no retrier."""
+    definition = importlib.import_module("infra.workflow.construct").DEFINITION.read_text()
+    retried = [
+        error for retrier in json.loads(definition)["States"]["Train"]["Retry"] for error in retrier["ErrorEquals"]
+    ]
+    assert all(error.startswith("SageMaker.") for error in retried)
+    assert {"SageMaker.InternalFailure", "SageMaker.ThrottlingException"} <= set(retried)
 
 
 def test_the_image_is_built_and_named_by_its_digest(template: Template) -> None:

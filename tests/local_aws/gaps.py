@@ -173,7 +173,7 @@ def _refuse_role(arn: str, account: str) -> None:
 def _refuse_beyond_quota(aws: LocalAws, request: dict[str, Any]) -> None:
     instance = request["ResourceConfig"]["InstanceType"]
     kind = "spot training" if request.get("EnableManagedSpotTraining") else "training"
-    busy = sum(job.instance == instance and not job.ended for job in aws.running.values())
+    busy = sum(job.instance == instance and not job.ended for job in list(aws.running.values()))
     limit = aws.quotas.get(instance)
     if limit is not None and busy >= limit:
         raise ServiceException(

@@ -11,6 +11,9 @@ import boto3
 from moto.cloudformation import parsing
 from moto.cloudformation import responses as cloudformation_responses
 from moto.core.common_models import CloudFormationModel
+from moto.dynamodb.models import dynamodb_backends
+from moto.dynamodb.models import table as dynamodb_table
+from moto.ecr import models as ecr_models
 from moto.kms import models as kms_models
 from moto.s3 import models as s3_models
 from moto.ssm import models as ssm_models
@@ -22,7 +25,8 @@ _bucket = s3_models.FakeBucket.create_from_cloudformation_json.__func__  # type:
 
 def _create_bucket(cls: Any, name: str, template: dict[str, Any], account: str, region: str, **more: Any) -> Any:
     """With its notifications, and versions."""
-    bucket = _bucket(cls, name, template, account, region, **more)
+    bucket = _imported(template, s3_models.s3_backends[account]["aws"].buckets, name)
+    bucket = bucket or _bucket(cls, name, template, account, region, **more)
     properties = template.get("Properties", {})
     s3 = boto3.client("s3", region_name=region)
     topics = (properties.get("NotificationConfiguration") or {}).get("TopicConfigurations", [])
@@ -49,6 +53,34 @@ def _create_bucket(cls: Any, name: str, template: dict[str, Any], account: str, 
     return bucket
 
 
+# Whether the change set that is carried out was made with ImportExistingResources.
+_importing = False
+
+
+def _create_change_set(self: Any) -> Any:
+    globals()["_importing"] = self._get_bool_param("ImportExistingResources", False)
+    return _original_change_set(self)
+
+
+_original_change_set = cloudformation_responses.CloudFormationResponse.create_change_set
+
+
+def _imported(template: dict[str, Any], there: Any, name: str) -> Any:
+    """What an earlier stack left behind, if it is to be imported; CloudFormation does so with retained resources alone.
+    None where it is not there: then it is made, or its service says that the name is taken."""
+    if _importing and template.get("DeletionPolicy") == "Retain" and name in there:
+        return there[name]
+    return None
+
+
+def _importing_create(original: Any, backends: Any, kind: str) -> Any:
+    def create(cls: Any, name: str, template: dict[str, Any], account: str, region: str, **more: Any) -> Any:
+        found = _imported(template, getattr(backends[account][region], kind), name)
+        return found or original(cls, name, template, account, region, **more)
+
+    return classmethod(create)
+
+
 def _create_machine(cls: Any, name: str, template: dict[str, Any], account: str, region: str, **more: Any) -> Any:
     """With the substitutions of its definition."""
     from moto.stepfunctions.responses import get_backend
@@ -60,6 +92,13 @@ def _create_machine(cls: Any, name: str, template: dict[str, Any], account: str,
     assert "${" not in definition, "a substitution of the state machine is missing"
     backend = get_backend(account, region)
     return backend.create_state_machine(properties.get("StateMachineName", name), definition, properties["RoleArn"])
+
+
+def _delete_machine(self: Any, account: str, region: str) -> None:
+    """Where it was made: moto has two backends."""
+    from moto.stepfunctions.responses import get_backend
+
+    get_backend(account, region).delete_state_machine(self.arn)
 
 
 def _template_of_url(self: Any, url: str) -> str:
@@ -169,10 +208,12 @@ _NOTED = ("AWS::S3::BucketPolicy", "AWS::CodeBuild::Project", "AWS::Lambda::Even
 
 
 def _without_tags(original: Any) -> Any:
-    """moto reads tags of keys and parameters in another form than templates have."""
+    """moto reads tags of keys and parameters, and policies of keys, in another form than templates have."""
 
     def create(cls: Any, name: str, template: dict[str, Any], account: str, region: str, **more: Any) -> Any:
         properties = {key: value for key, value in template["Properties"].items() if key != "Tags"}
+        if "KeyPolicy" in properties:
+            properties["KeyPolicy"] = json.dumps(properties["KeyPolicy"])
         return original(cls, name, {**template, "Properties": properties}, account, region, **more)
 
     return classmethod(create)
@@ -185,6 +226,14 @@ def patch() -> None:
     for kind in (kms_models.Key, ssm_models.Parameter):
         original = kind.create_from_cloudformation_json.__func__  # type: ignore[attr-defined]
         kind.create_from_cloudformation_json = _without_tags(original)
+    for kind, backends, place in (
+        (dynamodb_table.Table, dynamodb_backends, "tables"),
+        (ecr_models.Repository, ecr_models.ecr_backends, "repositories"),
+    ):
+        original = kind.create_from_cloudformation_json.__func__  # type: ignore[attr-defined]
+        kind.create_from_cloudformation_json = _importing_create(original, backends, place)
+    cloudformation_responses.CloudFormationResponse.create_change_set = _create_change_set  # type: ignore[method-assign]
     s3_models.FakeBucket.create_from_cloudformation_json = classmethod(_create_bucket)  # type: ignore[assignment]
     states_models.StateMachine.create_from_cloudformation_json = classmethod(_create_machine)  # type: ignore[assignment]
+    states_models.StateMachine.delete = _delete_machine  # type: ignore[method-assign]
     cloudformation_responses.CloudFormationResponse._get_stack_from_s3_url = _template_of_url  # type: ignore

@@ -47,6 +47,9 @@ class Watched:
                 start("400 Bad Request", headers)
                 kind = "com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException"
                 return [json.dumps({"__type": kind, "message": "injected: throttled"}).encode()]
+            if environ.get("HTTP_X_AMZ_TARGET", "").endswith(".CreateTrainingJob") and happens("sagemaker"):
+                start("500 Internal Server Error", [("Content-Type", "application/x-amz-json-1.1")])
+                return [json.dumps({"__type": "InternalFailure", "message": "injected: no job was created"}).encode()]
         return self._application(environ, start)
 
 

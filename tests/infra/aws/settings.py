@@ -15,7 +15,8 @@ class ServerSettings:
     """
     Attributes:
         time_scale: seconds of AWS' waits (retries, Wait states) are multiplied with this.
-        fault_rates: of ``dynamodb`` (throttled), ``lambda_before`` (never ran), ``lambda_after`` (ran, answer lost),
+        fault_rates: of ``dynamodb`` (throttled), ``sagemaker`` (a job could not be created),
+            ``lambda_before`` (never ran), ``lambda_after`` (ran, answer lost),
             ``duplicate`` (an event comes twice), ``shuffle`` (an event comes late).
         training: pairs of a pattern of the training job's name and what becomes of it (see ``training.py``).
         workers: child interpreters for one function.

@@ -42,7 +42,10 @@ export class Controls {
       el.addEventListener(kind, (event) => this.pointers.delete(event.pointerId));
     }
     el.addEventListener("wheel", (event) => this.onWheel(event), { passive: false });
-    el.addEventListener("contextmenu", (event) => event.preventDefault());
+    el.addEventListener("contextmenu", (event) => {
+      event.preventDefault();
+      event.stopPropagation(); // JupyterLab would open its own menu over the view
+    });
     el.addEventListener("keydown", (event) => this.onKey(event));
     el.addEventListener("keyup", (event) => this.held.delete(event.code));
     el.addEventListener("focus", () => (this.isActive = true));

@@ -126,9 +126,10 @@ class MasksView {
     const { prompts, info } = this;
     const frame = info.frames[this.index];
     const given = Object.keys(prompts).length;
+    const hasMask = frame.hasMask || this.answered.has(frame.name);
     this.canvas.prompt = prompts[frame.name];
     this.canvas.draw();
-    this.caption.textContent = `${this.index + 1} of ${info.frames.length} · ${frame.name}${frame.hasMask ? "" : " · no mask yet"}`;
+    this.caption.textContent = `${this.index + 1} of ${info.frames.length} · ${frame.name}${hasMask ? "" : " · no mask yet"}`;
     this.value.hidden = !given;
     this.hint.hidden = given > 0;
     if (given) {
@@ -173,6 +174,6 @@ class MasksView {
     if (own !== this.asked || this.info.frames[this.index].name !== name) return;
     this.shell.note(this.info.note || undefined);
     this.canvas.setMask(mask);
-    this.canvas.draw();
+    this.showPrompts();
   }
 }

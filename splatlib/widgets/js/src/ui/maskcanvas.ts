@@ -34,7 +34,10 @@ export class MaskCanvas {
     this.element.addEventListener("pointerdown", (event) => this.onDown(event));
     this.element.addEventListener("pointermove", (event) => this.onMove(event));
     this.element.addEventListener("pointerup", () => this.onUp());
-    this.element.addEventListener("contextmenu", (event) => event.preventDefault());
+    this.element.addEventListener("contextmenu", (event) => {
+      event.preventDefault();
+      event.stopPropagation(); // JupyterLab would open its own menu over the view
+    });
   }
 
   dispose(): void {
