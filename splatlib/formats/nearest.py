@@ -16,7 +16,7 @@ from splatlib.threads import available_cpus
 
 FloatArray = npt.NDArray[np.float32]
 _POPULAR = 24
-_BLOCK_ROWS = 1 << 12
+_BLOCK_ROWS = 1 << 10
 
 
 def assign(
@@ -43,7 +43,8 @@ def assign(
         few, few_offsets, few_costs = entries[candidates].T, offsets[candidates], costs[candidates] / 2
         for begin in range(home_starts[group], home_starts[group + 1], _BLOCK_ROWS):
             block = homes[begin : min(begin + _BLOCK_ROWS, home_starts[group + 1])]
-            scores = few_offsets - rows[block] @ few
+            scores = rows[block] @ few
+            np.subtract(few_offsets, scores, out=scores)
             if len(popular):
                 scores += few_costs / weights[block, None]
             labels[block] = candidates[scores.argmin(axis=1)]

@@ -74,9 +74,10 @@ def _centroids(
     filled = np.flatnonzero(usage)
     starts = (np.cumsum(usage) - usage)[filled]
     mass = np.add.reduceat(weights[order].astype(np.float64), starts)
-    sums = np.add.reduceat((rows * weights[:, None])[order].astype(np.float64), starts, axis=0)
-    entries = before.copy()
-    entries[filled] = sums / mass[:, None]
+    entries, sorted_weights = before.copy(), weights[order]
+    for column in range(rows.shape[1]):  # one after the other: all at once, as doubles, would not be small
+        weighted = (rows[order, column] * sorted_weights).astype(np.float64)
+        entries[filled, column] = np.add.reduceat(weighted, starts) / mass
     return entries, usage
 
 

@@ -68,7 +68,8 @@ def _openusd() -> Any:
     except ImportError as error:
         raise MissingDependencyError("USDZ needs usd-core", why=str(error), hint=hint) from error
     if not hasattr(UsdVol, "ParticleField3DGaussianSplat"):
-        version = ".".join(map(str, Usd.GetVersion()))
+        usd: Any = Usd
+        version = ".".join(map(str, usd.GetVersion()))
         raise MissingDependencyError(
             "USDZ needs usd-core of 26.3 or newer", why=f"{version} has no schema for Gaussians", hint=hint
         )

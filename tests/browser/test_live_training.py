@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tests.browser.pages import LONG_MS, Notebook, drawn
+from tests.browser.pages import LONG_MS, VIEW, Notebook, drawn
 
 MADE = """
 import os
@@ -27,6 +27,7 @@ def test_buttons_pause_continue_and_stop_while_a_cell_awaits(notebook: Notebook)
     step = notebook.run("print(training.progress.state, training.progress.step)")
     assert step.startswith("paused ") and notebook.run("print(training.progress.step)") == step.split()[1]
     live.get_by_role("button", name="Turn it").click()
+    live.locator(VIEW).scroll_into_view_if_needed()  # what is out of sight is not drawn
     assert drawn(live).std() > 5
     live.get_by_role("button", name="Continue").click()
     live.get_by_role("button", name="Pause").wait_for()

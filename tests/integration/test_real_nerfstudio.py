@@ -20,6 +20,10 @@ from splatlib.artifacts import SparseScene
 from splatlib.config import TrainConfig
 from splatlib.environments import description_for, require
 from splatlib.errors import MissingDependencyError
+from splatlib.export.upright import moved_scene
+from splatlib.formats import points
+from splatlib.scene_formats import write_nerfstudio
+from splatlib.similarity import Similarity
 from splatlib.train.dataset import split_held_out
 from splatlib.train.external import nerfstudio, trainer_for
 from splatlib.train.external.nerfacto import Nerfacto
@@ -186,3 +190,30 @@ def test_nerfacto_trains_and_draws_the_held_out_views(tmp_path: Path, monkeypatc
     renders = nerfstudio.renders_of(work, placed)
     assert sorted(renders) == [view.name for view in work.held_out]
     assert all(path.is_file() for path in renders.values())
+
+
+READ = """
+import json, sys
+from pathlib import Path
+from nerfstudio.data.dataparsers.nerfstudio_dataparser import NerfstudioDataParserConfig
+plain = {"orientation_method": "none", "center_method": "none", "auto_scale_poses": False, "eval_mode": "all"}
+out = NerfstudioDataParserConfig(data=Path(sys.argv[1]), load_3D_points=True, **plain).setup().get_dataparser_outputs()
+print("ANSWER" + json.dumps({"names": [path.name for path in out.image_filenames],
+      "there": all(path.is_file() for path in out.image_filenames),
+      "poses": out.cameras.camera_to_worlds.tolist(), "fx": out.cameras.fx.flatten().tolist(),
+      "points": out.metadata["points3D_xyz"].tolist(), "scale": out.dataparser_scale}))
+"""
+
+
+def test_its_reader_takes_the_delivered_folder(scene: SparseScene, tmp_path: Path) -> None:
+    """What ``export.formats=nerfstudio`` writes, z up, without a split: all views, where our transform puts them."""
+    up = Similarity(rotation=points.RFU_FROM_RDF)
+    write_nerfstudio(moved_scene(scene, up), tmp_path / "nerfstudio")
+    place = Path(PLACE)
+    python = place / "bin" / "python" if place.is_dir() else place
+    answer = json.loads(run([python, "-c", READ, tmp_path / "nerfstudio"]).rpartition("ANSWER")[2])
+    assert answer["names"] == [view.name for view in scene.views] and answer["there"] and answer["scale"] == 1
+    assert set(answer["fx"]) == {scene.cameras[0].fx}
+    np.testing.assert_allclose(np.array(answer["points"]), up.points(scene.points_xyz), atol=1e-5)
+    for view, pose in zip(scene.views, answer["poses"], strict=True):
+        np.testing.assert_allclose(np.array(pose)[:, 3], up.points(view.center), atol=1e-5)

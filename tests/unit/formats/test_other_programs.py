@@ -4,7 +4,7 @@ splat-transform is found on the path, or where SPLAT_TRANSFORM says (npm install
 """
 
 # pyright: reportAttributeAccessIssue=false, reportOptionalSubscript=false, reportCallIssue=false
-# pyright: reportArgumentType=false
+# pyright: reportArgumentType=false, reportOptionalMemberAccess=false
 
 from __future__ import annotations
 
