@@ -145,6 +145,7 @@ def test_our_glb_has_what_that_of_splat_transform_has(tmp_path: Path) -> None:
 def floats_of(path: Path) -> dict[str, np.ndarray]:
     """[N, width] of each attribute that is stored as float32, by name."""
     document = pygltflib.GLTF2().load(str(path))
+    assert document is not None
     found = {}
     for name, index in vars(document.meshes[0].primitives[0].attributes).items():
         if index is not None and document.accessors[index].componentType == pygltflib.FLOAT:
