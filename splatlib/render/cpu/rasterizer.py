@@ -97,9 +97,11 @@ class Rasterizer:
     ) -> Picture:
         """Render one view. ``sh_degree`` may be lower than what the parameters hold; background [3].
 
-        Raises ConfigError: the camera has lens distortion.
+        Raises ConfigError: the camera has lens distortion. Raises ValueError: ``sh_degree`` is higher.
         """
         n, width, height = len(parameters.means), camera.width, camera.height
+        if (sh_degree + 1) ** 2 - 1 > parameters.sh_rest.shape[1]:  # the kernels would read past the end
+            raise ValueError(f"no SH coefficients for degree {sh_degree}: {parameters.sh_rest.shape=}")
         columns, rows = -(-width // TILE_W), -(-height // TILE_H)
         packed = pack_camera(camera, cam_from_world)
         projected = np.empty((n, 12), np.float32)

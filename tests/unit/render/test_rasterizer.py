@@ -165,6 +165,12 @@ def test_what_is_behind_or_broken_is_not_drawn() -> None:
     assert all((p.grad == 0).all() for p in parameters.values() if p.grad is not None)
 
 
+def test_more_colour_degrees_than_the_gaussians_have_are_refused() -> None:
+    parameters = random_parameters(4, seed=0, sh_degree=1)
+    with pytest.raises(ValueError, match=r"degree 2: parameters.sh_rest.shape=\(4, 3, 3\)"):
+        CpuRenderer().render(parameters, [CAMERA], pose()[None], sh_degree=2, background=torch.zeros(3))
+
+
 def test_an_opaque_near_gaussian_hides_a_far_one() -> None:
     parameters = {
         "means": torch.tensor([[0.0, 0, 1.0], [0, 0, 0]]),
