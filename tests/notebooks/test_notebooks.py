@@ -162,7 +162,9 @@ def test_training_is_watched_and_one_thing_at_a_time_is_changed(tmp_path: Path) 
     assert psnr_db["smaller-pictures"][0] > psnr_db["smaller-pictures"][1] + 1  # it has it easier at its own size
     shown = json.loads(json.dumps([cell.outputs for cell in cells]))
     assert any("finished, step 400 of 400" in json.dumps(outputs) for outputs in shown)
-    assert re.search(r"1\d\d of 1200 steps: Stopped by hand after 1\d\d of 1,200 steps\.", printed)
+    # stopped as soon as it is seen past step 100; how far it is by then is the machine's affair
+    stopped = re.search(r"(\d+) of 1200 steps: Stopped by hand after (\d+) of 1,200 steps\.", printed)
+    assert stopped and stopped[1] == stopped[2] and 100 <= int(stopped[1]) < 1200
 
 
 @pytest.mark.slow
