@@ -25,14 +25,18 @@ SETTINGS: dict[str, Any] = {
     "steps": 2200,
     "max_gaussians": 100_000,
 }
+# Small enough that splat-transform's SOG is done on a CPU in minutes.
+SMALL: dict[str, Any] = {**SETTINGS, "steps": 800, "max_gaussians": 15_000}
 SPLIT, FURTHER_STEPS = 10, 120
 MILLION_FILE = "million.ply"
 
 
-def fox(workspace: Path) -> tuple[Splat, SparseScene]:
+def fox(workspace: Path, scene_name: str = "fox") -> tuple[Splat, SparseScene]:
     """Trained, or reused."""
-    scene = load_colmap(FOX / "sparse" / "0", FOX / "images")
-    return sl.train_splat(scene, sl.Workspace(workspace), sl.TrainConfig(**SETTINGS, pixels_per_gaussian=30)), scene
+    scene, ws = load_colmap(FOX / "sparse" / "0", FOX / "images"), sl.Workspace(workspace)
+    if scene_name == "fox_small":
+        return sl.train_splat(scene, ws, sl.TrainConfig(**SMALL), run="small"), scene
+    return sl.train_splat(scene, ws, sl.TrainConfig(**SETTINGS, pixels_per_gaussian=30)), scene
 
 
 def split(gaussians: Gaussians, parts: int) -> Gaussians:
@@ -93,8 +97,8 @@ def _trained_on(splat: Splat, scene: SparseScene) -> Gaussians:
 
 def prepare(workspace: Path, scene_name: str, folder: Path, max_loss_db: float) -> dict[str, Any]:
     """Leaves scene.ply and contributions.npy; tells how coarse each format may be, and what it took to find out."""
-    splat, scene = fox(workspace)
-    gaussians = splat.gaussians() if scene_name == "fox" else million(workspace)
+    splat, scene = fox(workspace, scene_name)
+    gaussians = million(workspace) if scene_name == "million" else splat.gaussians()
     gaussians.save_ply(folder / "scene.ply")
     judge = Judge.of(splat, scene, gaussians)
     known = judge.contributions
