@@ -198,6 +198,20 @@ def free_port() -> int:
         return free.getsockname()[1]
 
 
+def succeeded(stack: LocalStack, execution_arn: str) -> dict[str, Any]:
+    """A workflow's end, waited for: as Step Functions describes it."""
+    states = stack.client("stepfunctions")
+    ended = wait_for(
+        lambda: (
+            (found := states.describe_execution(executionArn=execution_arn)) and found["status"] != "RUNNING" and found
+        ),
+        120,
+        lambda: f"{execution_arn} still runs",
+    )
+    assert ended["status"] == "SUCCEEDED", ended.get("cause")
+    return ended
+
+
 def wait_for(found: Callable[[], Any], timeout_s: float, otherwise: Callable[[], str]) -> Any:
     limit_s = time.monotonic() + timeout_s
     while time.monotonic() < limit_s:

@@ -18,7 +18,7 @@ from splatlib.config import Job
 from splatlib.errors import LaunchError
 from splatlib.launch import Production
 from tests.infra import driven
-from tests.infra.local_stack import LocalStack, find_cdk, wait_for
+from tests.infra.local_stack import LocalStack, find_cdk, succeeded, wait_for
 
 pytest.importorskip("jsonata", reason="the requirements of infra are not installed: make infra-install")
 pytest.importorskip("aws_cdk", reason="the requirements of infra are not installed: make infra-install")
@@ -181,14 +181,7 @@ def test_a_batch_with_its_summary(stack: LocalStack, production: Production) -> 
     place = f"s3://{stack.bucket}/captures/fox/"
     jobs = {f"t-{end}-of-batch": Job(capture=place, run=end) for end in ("good", "bad", "good-2")}
     jobs["t-nowhere-of-batch"] = Job(capture="s3://elsewhere/captures/fox/")
-    arn = production.submit_batch(jobs, "sweep-1")
-    states = stack.client("stepfunctions")
-    ended = wait_for(
-        lambda: (found := states.describe_execution(executionArn=arn)) and found["status"] != "RUNNING" and found,
-        120,
-        lambda: "the batch still runs",
-    )
-    assert ended["status"] == "SUCCEEDED", ended.get("cause")
+    ended = succeeded(stack, production.submit_batch(jobs, "sweep-1"))
     ends = {entry["uuid"]: entry["status"] for entry in json.loads(ended["output"])["ends"]}
     assert ends == {
         "t-good-of-batch": "SUCCEEDED",

@@ -21,7 +21,7 @@ from tests.infra import privileges
 from tests.infra.aws.settings import ServerSettings
 from tests.infra.driven import trains
 from tests.infra.image_build import build_image
-from tests.infra.local_stack import LocalStack, find_cdk, local_stack, wait_for
+from tests.infra.local_stack import LocalStack, find_cdk, local_stack, succeeded, wait_for
 
 pytest.importorskip("jsonata", reason="the requirements of infra are not installed: make infra-install")
 pytest.importorskip("aws_cdk", reason="the requirements of infra are not installed: make infra-install")
@@ -106,14 +106,7 @@ def picture(seed: int) -> bytes:
 
 def drive_the_batch(stack: LocalStack) -> None:
     job = Job(capture=f"s3://{stack.bucket}/captures/fox/")
-    arn = Production().submit_batch({"l-good-of-batch": job}, "batch-of-one")
-    states = stack.client("stepfunctions")
-    ended = wait_for(
-        lambda: (found := states.describe_execution(executionArn=arn)) and found["status"] != "RUNNING" and found,
-        120,
-        lambda: "the batch still runs",
-    )
-    assert ended["status"] == "SUCCEEDED", ended.get("cause")
+    succeeded(stack, Production().submit_batch({"l-good-of-batch": job}, "batch-of-one"))
 
 
 def drive_dead_letters(stack: LocalStack) -> None:
