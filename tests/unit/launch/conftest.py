@@ -14,6 +14,12 @@ from splatlib.launch.aws import handle
 from tests.local_aws import BUCKET, LocalAws, local_aws
 
 ROOT = Path(__file__).parents[3]
+MakeJob = Callable[..., Job]
+
+
+def keys(aws: LocalAws, prefix: str = "") -> list[str]:
+    pages = aws.client("s3").get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=prefix)
+    return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
 
 
 @pytest.fixture(scope="session")
