@@ -83,7 +83,7 @@ def test_its_configuration_takes_our_settings_and_its_reader_our_folder(backend:
     assert conf["loss"]["lambda_ssim"] == 0.3 and conf["loss"]["lambda_l1"] == 0.7
     assert conf["model"]["progressive_training"]["max_n_features"] == 2
     assert conf["export_ply"] == {"enabled": True, "path": str(work.output / "splat.ply")}
-    assert conf["checkpoint"]["iterations"] == [5000] and conf["compute_extra_metrics"] is False
+    assert conf["checkpoint"]["iterations"] == [5000] and conf["compute_extra_metrics"] is True
 
     for split, views in (("train", work.train_views), ("test", work.held_out)):
         named = [Path(path).name.partition("_")[2] for path in answer[split]["images"]]

@@ -48,7 +48,8 @@ class ThreeDGRUT:
         return [one for place, one in enumerate(placed) if place % order.every == 0 and order.measured]
 
     def training(self, work: Work) -> Command | None:
-        if (work.output / "splat.ply").is_file():
+        # Written last, after the test views are drawn.
+        if (work.output / "splat.ply").is_file() and any(work.output.glob("splatlib/*/metrics.json")):
             return None
         config, share = work.config, work.steps / STEPS
         every = max(1, min(work.steps, 5000))
@@ -74,7 +75,8 @@ class ThreeDGRUT:
             "loss.lambda_l1": round(1 - config.ssim_weight, 6),
             "seed_initialization": config.seed,
             "num_workers": min(8, available_cpus()),
-            "compute_extra_metrics": "false",
+            # Its evaluation at the end fails without them; LPIPS is a stand-in where its network is not here.
+            "compute_extra_metrics": "true",
             "log_frequency": 100,
             "checkpoint.iterations": f"[{','.join(map(str, range(every, work.steps + 1, every)))}]",
         }

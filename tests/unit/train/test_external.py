@@ -256,6 +256,23 @@ def test_3dgrut_without_a_result_says_so(
         train_splat(scene, Workspace(tmp_path / "ws"), TrainConfig(backend="3dgut", steps=300))
 
 
+def test_3dgrut_that_ended_before_its_last_picture_draws_them_again(
+    scene: SparseScene, calls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It exports, saves a checkpoint, and only then draws its test views."""
+    ws = Workspace(tmp_path / "ws")
+    monkeypatch.setenv("FAKE_TRAINER", "no-evaluation")
+    with pytest.raises(TrainingError, match="failed with status"):
+        train_splat(scene, ws, TrainConfig(backend="3dgut", steps=300))
+    output = tmp_path / "ws/train/main/trainer/output"
+    assert (output / "splat.ply").is_file()
+    checkpoint = output / "splatlib/data-2711_141500/ours_300/ckpt_300.pt"
+    checkpoint.write_bytes(b"checkpoint")
+    monkeypatch.delenv("FAKE_TRAINER")
+    assert train_splat(scene, ws, TrainConfig(backend="3dgut", steps=300)).psnr_db is not None
+    assert pairs(asked(calls)[-1][4:])["resume"] == f"'{checkpoint}'"
+
+
 def test_what_ended_before_a_crash_is_not_trained_again(scene: SparseScene, calls: Path, tmp_path: Path) -> None:
     """The machine went away while the held-out views were drawn."""
     ws = Workspace(tmp_path / "ws")
