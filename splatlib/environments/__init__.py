@@ -11,4 +11,5 @@ from splatlib.environments.found import Environment as Environment
 from splatlib.environments.found import Status as Status
 from splatlib.environments.found import look_for as look_for
 from splatlib.environments.found import require as require
+from splatlib.environments.found import variables as variables
 from splatlib.environments.install import install as install

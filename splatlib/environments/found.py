@@ -23,6 +23,7 @@ INSTALLED_FILE = "installed.json"
 CHECKOUTS = "src"
 _PROBE = Path(__file__).with_name("probe.py")
 _PROBE_TIMEOUT_S = 180.0  # the first import of torch from a slow disk
+_OF_THIS_PYTHON = ("PYTHONPATH", "PYTHONHOME")
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,11 @@ def python_of(folder: Path) -> Path:
     return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
+def variables() -> dict[str, str]:
+    """Environment variables for an environment's own Python: without the modules that were given to this one."""
+    return {name: value for name, value in os.environ.items() if name not in _OF_THIS_PYTHON}
+
+
 def _asked(description: Description, folder: Path, python: Path) -> Status:
     try:
         answer = subprocess.run(
@@ -128,6 +134,7 @@ def _asked(description: Description, folder: Path, python: Path) -> Status:
             check=True,
             timeout=_PROBE_TIMEOUT_S,
             stdin=subprocess.DEVNULL,
+            env=variables(),
         )
         document = json.loads(answer.stdout.splitlines()[-1])
     except subprocess.CalledProcessError as error:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from splatlib.environments.described import Description, Source
-from splatlib.environments.found import CHECKOUTS, INSTALLED_FILE, Status, folder_of, look_for, python_of
+from splatlib.environments.found import CHECKOUTS, INSTALLED_FILE, Status, folder_of, look_for, python_of, variables
 from splatlib.errors import MissingDependencyError
 from splatlib.files import os_errors_translated, write_atomically
 from splatlib.progress import logger
@@ -91,7 +91,9 @@ def _run(command: Sequence[str | Path], what: str, log: Path) -> None:
     with log.open("ab") as file:
         file.write(f"\n$ {' '.join(map(str, command))}\n".encode())
         file.flush()
-        done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False)
+        done = subprocess.run(
+            command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, env=variables(), check=False
+        )
     if done.returncode:
         last = log.read_text(errors="replace").strip().splitlines()[-_LAST_LINES:]
         raise MissingDependencyError(

@@ -169,12 +169,14 @@ class McmcStrategy(_GsplatStrategy):
             self._strategy.step_post_backward(parameters, dict(optimizers), self._state, step, {}, lr=rate)
 
     def noise_rate(self, step: int) -> float:
-        """What gsplat scales its noise by: the published rate of the means.
+        """What gsplat scales its noise by: the published rate of the means, of a scene of extent 1.
 
-        Noise by our own rate, which stays higher, never settles: fox ended at 19.7 dB.
+        gsplat moves a mean by its covariance, which is a squared length, times this rate, so the rate is one over a
+        length; its own trainer has scaled the scene to about 1. Noise by our own rate, which stays higher, never
+        settles: fox ended at 19.7 dB.
         """
         recipe = published()
-        return recipe.means_rate * self._schedule.scene_extent * recipe.means_final ** (step / self._schedule.steps)
+        return recipe.means_rate * recipe.means_final ** (step / self._schedule.steps) / self._schedule.scene_extent
 
 
 @contextlib.contextmanager

@@ -20,12 +20,12 @@ pytestmark = pytest.mark.gpu
 SHAPES = [(1, 5, 7), (2, 37, 53), (1, 200, 1), (1, 1, 131), (3, 118, 161), (1, 64, 128)]
 
 
-@pytest.fixture(scope="module")
-def loss_of() -> PhotometricLoss:
+@pytest.fixture(scope="module", params=[True, False], ids=["recorded", "launched"])
+def loss_of(request: pytest.FixtureRequest) -> PhotometricLoss:
     from splatlib.render.cuda.photometric import PhotometricLoss, has_triton
 
     assert has_triton(), "Triton is not installed: nothing would be tested"
-    return PhotometricLoss()
+    return PhotometricLoss(recorded=request.param)
 
 
 def pictures(shape: tuple[int, int, int], seed: int, masked: bool) -> tuple[Tensor, Tensor, Tensor | None]:

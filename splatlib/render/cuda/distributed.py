@@ -15,6 +15,7 @@ from torch import Tensor
 from splatlib.artifacts import Camera
 from splatlib.errors import ConfigError
 from splatlib.render.cuda.fused import EPS_2D, NEAR_PLANE, TILE_PX
+from splatlib.render.cuda.photometric import PhotometricLoss
 from splatlib.render.cuda.renderer import CudaRenderer
 from splatlib.render.protocol import ParameterDict, Rendering
 
@@ -24,6 +25,10 @@ class DistributedRenderer(CudaRenderer):
 
     name = "gsplat-distributed"
     has_probe = False
+
+    def __init__(self, device: torch.device | str = "cuda", *, antialiased: bool = False) -> None:
+        super().__init__(device, antialiased=antialiased)
+        self._loss = PhotometricLoss(recorded=False)
 
     def render(
         self,

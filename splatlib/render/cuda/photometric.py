@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,14 +16,18 @@ from splatlib.render import ssim
 MAX_GRAPHS = 12
 
 
-class _Graphed(torch.autograd.Function):
+# Of image, target and mask: the loss, and its gradient [C, 3, H, W].
+LossAndGradient = Callable[[Tensor, Tensor, Tensor | None], tuple[Tensor, Tensor]]
+
+
+class _WithGradient(torch.autograd.Function):
     """The gradient is computed together with the loss: the training asks for it every time."""
 
     @staticmethod
     def forward(  # type: ignore[override]
-        ctx: Any, graph: LossGraph, image: Tensor, target: Tensor, mask: Tensor | None
+        ctx: Any, compute: LossAndGradient, image: Tensor, target: Tensor, mask: Tensor | None
     ) -> Tensor:
-        loss, ctx.v_image = graph.replay(image, target, mask)
+        loss, ctx.v_image = compute(image, target, mask)
         return loss
 
     @staticmethod
@@ -62,9 +67,15 @@ class LossGraph:
 
 
 class PhotometricLoss:
-    """(1 - w) · L1 + w · (1 - SSIM), means over unmasked pixels, then over views; keeps a graph a shape."""
+    """(1 - w) · L1 + w · (1 - SSIM), means over unmasked pixels, then over views.
 
-    def __init__(self) -> None:
+    Args:
+        recorded: keep a graph a shape. Not beside other processes: a recording waits until no call between GPUs is
+            under way, and no such call may begin meanwhile.
+    """
+
+    def __init__(self, *, recorded: bool = True) -> None:
+        self._recorded = recorded
         self._graphs: dict[tuple[Any, ...], LossGraph] = {}
 
     def __call__(self, image: Tensor, target: Tensor, mask: Tensor | None, ssim_weight: float) -> Tensor:
@@ -74,13 +85,24 @@ class PhotometricLoss:
         """
         if not has_triton():
             return photometric_loss_by_torch(image, target, mask, ssim_weight)
+        compute = self._graph(image, target, mask, ssim_weight).replay if self._recorded else _launched(ssim_weight)
+        return _WithGradient.apply(compute, image, target, mask)  # type: ignore[return-value]
+
+    def _graph(self, image: Tensor, target: Tensor, mask: Tensor | None, ssim_weight: float) -> LossGraph:
         key = (*image.shape, mask is not None, ssim_weight)
         graph = self._graphs.get(key)
         if graph is None:
             if len(self._graphs) >= MAX_GRAPHS:  # a capture of many sizes
                 self._graphs.clear()
             graph = self._graphs[key] = LossGraph(image, target, mask, ssim_weight)
-        return _Graphed.apply(graph, image, target, mask)  # type: ignore[return-value]
+        return graph
+
+
+def _launched(ssim_weight: float) -> LossAndGradient:
+    """The kernels, one launch after the other."""
+    from splatlib.render.cuda.photometric_kernels import loss_and_gradient
+
+    return functools.partial(loss_and_gradient, ssim_weight=ssim_weight)
 
 
 @functools.cache

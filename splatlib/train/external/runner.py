@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from splatlib.environments import variables
 from splatlib.errors import DeviceError, MissingDependencyError, TrainingError
 from splatlib.events import Control
 from splatlib.progress import logger
@@ -72,7 +73,7 @@ class Runner:
                     stdin=subprocess.PIPE,  # closes when this process ends, however it does
                     stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT,
-                    env={**os.environ, "PYTHONUNBUFFERED": "1", **command.environment},
+                    env={**variables(), "PYTHONUNBUFFERED": "1", **command.environment},
                     start_new_session=True,  # with its children, so that all of them can be told to end
                 )
             except OSError as error:

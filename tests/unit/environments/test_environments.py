@@ -114,7 +114,11 @@ def test_the_probe_tells_versions_and_gpu_of_this_interpreter(monkeypatch: pytes
     (tmp_path / "made" / "environment.toml").write_text(
         'backends = ["made"]\npython = ["3.11"]\nneeds = []\nprovides = ["torch", "numpy"]\nsources = []\n'
     )
+    # not of another path that this process was given
+    (tmp_path / "torch.py").write_text("raise ImportError('the wrong torch')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     environment = require(read_description(tmp_path / "made"))
+    assert "wrong" not in environment.why_no_gpu
     assert environment.versions["torch"] == torch.__version__
     assert (environment.gpu is not None) == torch.cuda.is_available()
     assert environment.gpu or environment.why_no_gpu

@@ -10,7 +10,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,6 +32,8 @@ from splatlib.events import Control, read_progress
 from splatlib.gaussians import Gaussians
 from splatlib.train import train_splat
 from splatlib.train.dataset import split_held_out
+from splatlib.train.external.protocol import Command
+from splatlib.train.external.runner import Runner
 from splatlib.train.stage import train_attempt
 from splatlib.workspace import Workspace
 from tests.unit.train.conftest import make_scene
@@ -63,11 +67,12 @@ def calls(tmp_path: Path, truth: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """All environments are the stand-in; what they were asked is written to this file."""
     python = python_of(tmp_path / "environment")
     python.parent.mkdir(parents=True)
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{FAKE}" "{truth}" "$@"\n')
+    # It draws with splatlib, which a real one does not have.
+    places = os.pathsep.join([str(FAKE.parents[3]), os.environ.get("PYTHONPATH", "")])
+    python.write_text(f'#!/bin/sh\nPYTHONPATH="{places}" exec "{sys.executable}" "{FAKE}" "{truth}" "$@"\n')
     python.chmod(0o755)
     for name in ("NERFSTUDIO", "SPLATFACTO_W", "3DGRUT"):
         monkeypatch.setenv(f"SPLATLIB_ENVIRONMENT_{name}", str(tmp_path / "environment"))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(FAKE.parents[3]), os.environ.get("PYTHONPATH", "")]))
     monkeypatch.setenv("FAKE_TRAINER_CALLS", str(tmp_path / "calls"))
     monkeypatch.delenv("FAKE_TRAINER", raising=False)
     return tmp_path / "calls"
@@ -112,6 +117,19 @@ def test_a_perfect_trainer_is_measured_as_perfect_in_our_frame(
     before = len(asked(calls))
     assert train_splat(scene, ws, TrainConfig(backend=backend, steps=300), run="other") == splat  # pyright: ignore[reportArgumentType]
     assert len(asked(calls)) == before, "reused, nothing was started"
+
+
+def test_modules_given_to_this_python_are_not_the_trainers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gsplat on this process's path would stand before the one that the trainer pins."""
+    script, given = tmp_path / "launcher.py", tmp_path / "given"
+    script.write_text(
+        "import json, sys\nprint('@splatlib ' + json.dumps({'step': 1, 'given': sys.argv[2] in sys.path}))\n"
+    )
+    monkeypatch.setattr("splatlib.train.external.protocol.LAUNCHER", script)
+    monkeypatch.setenv("PYTHONPATH", str(given))
+    told: list[Mapping[str, Any]] = []
+    Runner(Path(sys.executable), tmp_path / "log", told.append).run(Command("asking", "entry", [str(given)]))
+    assert told == [{"step": 1, "given": False}]
 
 
 def test_what_it_tells_is_told_on_and_its_words_are_in_a_log(scene: SparseScene, calls: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 import torch
@@ -79,8 +80,11 @@ def test_mcmc_has_its_own_weights_and_the_published_noise(preset: str, scene: Sp
     assert schedule.recipe.opacity_weight == schedule.recipe.scale_weight == 0.01
     strategy = McmcStrategy(settings, schedule)
     first, last = strategy.noise_rate(0), strategy.noise_rate(settings.steps)
-    assert first == pytest.approx(1.6e-4 * schedule.scene_extent)
+    assert first == pytest.approx(1.6e-4 / schedule.scene_extent)
     assert last == pytest.approx(first / 100)
+    larger = McmcStrategy(settings, replace(schedule, scene_extent=3 * schedule.scene_extent))
+    # Gaussians three times as large have nine times the covariance, and are to move three times as far.
+    assert 3**2 * larger.noise_rate(0) == pytest.approx(3 * first)
 
 
 def test_the_reference_is_the_published_schedule() -> None:
