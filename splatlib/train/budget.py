@@ -66,8 +66,9 @@ class BudgetStrategy:
         device, (num_views, height, width) = rendering.radii.device, rendering.alpha.shape
         if self._score is None or self._seen is None:
             self._score, self._seen = torch.zeros(2, num_gaussians, device=device)
-        self._views_since += num_views
         visible = rendering.radii[..., 0] > 0
+        # Beside other processes, this one's Gaussians are noted in the views of all: more than it draws itself.
+        self._views_since += num_views if rendering.gaussian_ids is not None else len(visible)
         if rendering.probe is not None:
             assert rendering.probe.grad is not None
             self._score.add_(rendering.probe.grad[..., 0].sum(dim=0))
@@ -79,8 +80,8 @@ class BudgetStrategy:
             self._score.index_add_(0, rendering.gaussian_ids, norms, alpha=to_pictures)
             self._seen.index_add_(0, rendering.gaussian_ids, visible.to(norms.dtype))
         else:
-            self._score.add_(norms.sum(dim=0) if num_views > 1 else norms[0], alpha=to_pictures)
-            self._seen.add_(visible.sum(dim=0) if num_views > 1 else visible[0])
+            self._score.add_(norms.sum(dim=0) if len(norms) > 1 else norms[0], alpha=to_pictures)
+            self._seen.add_(visible.sum(dim=0) if len(norms) > 1 else visible[0])
 
     def _budget_at(self, step: int) -> int:
         """Gaussians allowed after the refinement of a step."""

@@ -1,7 +1,7 @@
 """Rendering on several GPUs: each holds a share of the Gaussians and draws its own views.
 
-gsplat sends every Gaussian's projection to the GPU whose camera sees it, and the gradients back (Zhao et al., "On
-Scaling Up 3D Gaussian Splatting Training", 2024).
+gsplat sends every Gaussian's projections to the GPUs whose cameras they are for, and the gradients back (Zhao et al.,
+"On Scaling Up 3D Gaussian Splatting Training", 2024).
 """
 
 from __future__ import annotations
@@ -41,7 +41,11 @@ class DistributedRenderer(CudaRenderer):
         with_depth: bool = False,
         with_probe: bool = False,
     ) -> Rendering:
-        """As ``Renderer.render``; means2d and radii are of this process's Gaussians in the views of all processes."""
+        """As ``Renderer.render``; means2d and radii are of this process's Gaussians in the views of all processes.
+
+        Never packed: gsplat 1.5.3 then sorts by the cameras that it had before the exchange, and draws whatever lies
+        beyond the end of its lists.
+        """
         lens = self._lens_of(cameras)
         if lens.distortion:
             raise ConfigError(
@@ -53,12 +57,11 @@ class DistributedRenderer(CudaRenderer):
             parameters["means"], parameters["quats"], torch.exp(parameters["scales"]),
             torch.sigmoid(parameters["opacities"]), torch.cat([parameters["sh0"], parameters["shN"]], dim=1),
             cam_from_world, lens.intrinsics, lens.width, lens.height, near_plane=NEAR_PLANE, eps2d=EPS_2D,
-            sh_degree=sh_degree, packed=True, tile_size=TILE_PX, distributed=True,
+            sh_degree=sh_degree, packed=False, tile_size=TILE_PX, distributed=True,
             rasterize_mode="antialiased" if self.antialiased else "classic",
         )  # fmt: skip
         means2d = info["means2d"]
         if means2d.requires_grad:
             means2d.retain_grad()
-        # gsplat 1.5.3 refuses backgrounds of packed pictures.
         image = (picture + (1 - alpha) * background).permute(0, 3, 1, 2)
-        return Rendering(image, alpha[..., 0], None, means2d, info["radii"], gaussian_ids=info["gaussian_ids"])
+        return Rendering(image, alpha[..., 0], None, means2d, info["radii"])

@@ -70,8 +70,8 @@ class PhotometricLoss:
     """(1 - w) · L1 + w · (1 - SSIM), means over unmasked pixels, then over views.
 
     Args:
-        recorded: keep a graph a shape. Not beside other processes: a recording waits until no call between GPUs is
-            under way, and no such call may begin meanwhile.
+        recorded: keep a graph a shape. Beside other processes torch would wait, before each recording, until no call
+            between GPUs is under way.
     """
 
     def __init__(self, *, recorded: bool = True) -> None:
