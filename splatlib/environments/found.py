@@ -120,9 +120,17 @@ def python_of(folder: Path) -> Path:
     return folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
-def variables() -> dict[str, str]:
-    """Environment variables for an environment's own Python: without the modules that were given to this one."""
-    return {name: value for name, value in os.environ.items() if name not in _OF_THIS_PYTHON}
+def variables(python: Path | None = None) -> dict[str, str]:
+    """Environment variables for an environment's own Python: without the modules that were given to this one.
+
+    Args:
+        python: its programs (ninja, which torch compiles kernels with, by its name) are found first, as where an
+            environment is activated.
+    """
+    own = {name: value for name, value in os.environ.items() if name not in _OF_THIS_PYTHON}
+    if python is not None:
+        own["PATH"] = os.pathsep.join(filter(None, [str(python.parent), os.environ.get("PATH", os.defpath)]))
+    return own
 
 
 def _asked(description: Description, folder: Path, python: Path) -> Status:
@@ -134,7 +142,7 @@ def _asked(description: Description, folder: Path, python: Path) -> Status:
             check=True,
             timeout=_PROBE_TIMEOUT_S,
             stdin=subprocess.DEVNULL,
-            env=variables(),
+            env=variables(python),
         )
         document = json.loads(answer.stdout.splitlines()[-1])
     except subprocess.CalledProcessError as error:

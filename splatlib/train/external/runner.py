@@ -73,7 +73,7 @@ class Runner:
                     stdin=subprocess.PIPE,  # closes when this process ends, however it does
                     stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT,
-                    env={**variables(), "PYTHONUNBUFFERED": "1", **command.environment},
+                    env={**variables(self._python), "PYTHONUNBUFFERED": "1", **command.environment},
                     start_new_session=True,  # with its children, so that all of them can be told to end
                 )
             except OSError as error:

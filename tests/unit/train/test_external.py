@@ -132,6 +132,23 @@ def test_modules_given_to_this_python_are_not_the_trainers(tmp_path: Path, monke
     assert told == [{"step": 1, "given": False}]
 
 
+def test_programs_of_its_environment_are_found_before_others(tmp_path: Path) -> None:
+    """torch compiles with whatever is called ninja; the environment that pins it is not activated."""
+    script, bin_directory = tmp_path / "launcher.py", tmp_path / "environment" / "bin"
+    bin_directory.mkdir(parents=True)
+    (bin_directory / "python").symlink_to(sys.executable)
+    (bin_directory / "ninja").write_text("#!/bin/sh\n")
+    (bin_directory / "ninja").chmod(0o755)
+    script.write_text(
+        "import json, shutil\nprint('@splatlib ' + json.dumps({'step': 1, 'ninja': shutil.which('ninja')}))\n"
+    )
+    told: list[Mapping[str, Any]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("splatlib.train.external.protocol.LAUNCHER", script)
+        Runner(bin_directory / "python", tmp_path / "log", told.append).run(Command("asking", "entry", []))
+    assert told == [{"step": 1, "ninja": str(bin_directory / "ninja")}]
+
+
 def test_what_it_tells_is_told_on_and_its_words_are_in_a_log(scene: SparseScene, calls: Path, tmp_path: Path) -> None:
     ws = Workspace(tmp_path / "ws")
     splat = train_splat(scene, ws, TrainConfig(backend="splatfacto", steps=300))
