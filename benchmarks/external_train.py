@@ -1,7 +1,7 @@
 """Other trainers beside ours on one GPU: seconds, held-out quality, Gaussians, size.
 
     python -m benchmarks.external_train [--scene DIR ...] [--backends splatfacto,3dgut] [--presets balanced]
-                                        [--steps N] [--keep DIR] [--out FILE]
+                                        [--steps N] [--warm-up-steps 300] [--keep DIR] [--out FILE]
 
 Each backend needs its environment: ``splat backend install NAME``, or one made in another way, named by a variable
 (``SPLATLIB_ENVIRONMENT_NERFSTUDIO=/opt/conda/envs/nerfstudio``); ``splat backend list`` says what is there. A short
@@ -33,8 +33,6 @@ from splatlib.events import read_progress
 from splatlib.train import train_splat
 from splatlib.workspace import Workspace
 
-WARM_UP_STEPS = 300
-
 
 def main(words: list[str] | None = None) -> int:
     arguments = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -42,6 +40,7 @@ def main(words: list[str] | None = None) -> int:
     arguments.add_argument("--backends", default="splatfacto")
     arguments.add_argument("--presets", default="balanced", help="of splatlib, in the same run; empty: none")
     arguments.add_argument("--steps", type=int, default=None, help="default: each trainer's own")
+    arguments.add_argument("--warm-up-steps", type=int, default=300, help="0: none")
     arguments.add_argument("--keep", type=Path, default=None, help="folder for the workspaces")
     arguments.add_argument("--commit", default=None, help="where the checkout has no git")
     arguments.add_argument("--out", type=Path, default=RESULTS / "gpu_train.json")
@@ -55,7 +54,7 @@ def main(words: list[str] | None = None) -> int:
                 print(json.dumps(append_row(options.out, {**row, **stamp})), flush=True)
             for backend in filter(None, options.backends.split(",")):
                 try:
-                    row = measure(scene, folder.name, backend, ws, options.steps)
+                    row = measure(scene, folder.name, backend, ws, options.steps, options.warm_up_steps)
                 except SplatlibError as error:
                     print(f"{backend} on {folder.name} failed: {error}", file=sys.stderr, flush=True)
                     failed += 1
@@ -78,11 +77,14 @@ def ours(scene: SparseScene, name: str, presets: str) -> list[dict[str, Any]]:
     return [{**row, "backend": "splatlib"} for row in rows]
 
 
-def measure(scene: SparseScene, name: str, backend: str, ws: Workspace, steps: int | None) -> dict[str, Any]:
+def measure(
+    scene: SparseScene, name: str, backend: str, ws: Workspace, steps: int | None, warm_up_steps: int
+) -> dict[str, Any]:
     """One training by another trainer. Raises SplatlibError."""
     fields = {"backend": backend, "held_out_every": HELD_OUT_EVERY}
     gpu = require(description_for(backend)).gpu
-    train_splat(scene, ws, TrainConfig.from_dict({**fields, "steps": WARM_UP_STEPS}), run=f"{backend}-warm-up")
+    if warm_up_steps:
+        train_splat(scene, ws, TrainConfig.from_dict({**fields, "steps": warm_up_steps}), run=f"{backend}-warm-up")
     splat = train_splat(scene, ws, TrainConfig.from_dict({**fields, "steps": steps}), run=backend)
     file = splat.ply_path if splat.mesh is None else splat.directory / splat.mesh
     return {

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from splatlib.errors import TrainingError
 from splatlib.render.protocol import Rendering
 from splatlib.train.rows import Optimizers, Parameters, keep_rows, most_opaque, replace_rows, rows_of
 from splatlib.train.schedule import Schedule
@@ -115,6 +116,12 @@ class BudgetStrategy:
         opacity = torch.sigmoid(parameters["opacities"])
         keep = self._kept(parameters, opacity)
         kept = keep.nonzero()[:, 0]
+        if not len(kept):
+            raise TrainingError(
+                "training lost all Gaussians",
+                why="each one became transparent, larger than the scene, or no number",
+                hint="look at the cameras and masks: the photos may contradict each other",
+            )
         room = min(budget - len(kept), len(kept) // 2)
         split = kept[torch.topk(score[kept], room).indices] if room > 0 else kept[:0]
 

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 from splatlib.artifacts import SparseScene, View
 from splatlib.errors import DeviceError
@@ -132,6 +133,16 @@ def train_together(task: Task) -> Trained:
     return gathered
 
 
+class ShareTrainer(Trainer):
+    """The training of one process of several."""
+
+    def _mean_count(self) -> Tensor | float:
+        """By its own count, a share that loses Gaussians would be pulled down the harder, until none is left."""
+        count = torch.full((), float(self.num_gaussians), device=self.renderer.device)  # nobody waits for it
+        dist.all_reduce(count)
+        return count / world_size()
+
+
 def train_share(task: Task) -> Trained | None:
     """Train this process's share; the first one gets the Gaussians of all, the others None."""
     from splatlib.render.cuda.distributed import DistributedRenderer
@@ -143,7 +154,7 @@ def train_share(task: Task) -> Trained | None:
     renderer = DistributedRenderer(device, antialiased=settings.antialiased)
     views = ViewPyramid(task.scene, task.views, schedule.long_sides_px, renderer)
     order = ViewOrder(views.cameras, settings.seed, rank=mine, world_size=size)
-    trainer = Trainer(settings, schedule, renderer, views, share_of(task.start, mine, size), order)
+    trainer = ShareTrainer(settings, schedule, renderer, views, share_of(task.start, mine, size), order)
     torch.cuda.reset_peak_memory_stats()
     dist.barrier()
     started_s = time.perf_counter()

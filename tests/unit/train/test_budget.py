@@ -98,6 +98,23 @@ def test_what_moves_no_pixel_for_two_rounds_is_removed() -> None:
     assert len(parameters["means"]) == N  # the room is used for a split
 
 
+def test_beside_other_processes_the_views_of_all_count() -> None:
+    """This process drew two views; its Gaussians were in those of another one too, and Gaussian 5 only there."""
+    parameters = parameters_of(N)
+    strategy = strategy_of(max_gaussians=N + 1)
+    gradient = torch.full((4, N, 2), 1e-4)
+    gradient[:2, 5], gradient[2:, 5] = 0.0, 1e-2
+    means2d = torch.zeros(4, N, 2)
+    means2d.grad = gradient
+    radii = torch.ones(4, N, 2, dtype=torch.int32)
+    made = Rendering(torch.zeros(2, 3, 48, 64), torch.zeros(2, 48, 64), None, means2d, radii)
+    before = parameters["means"].detach().clone()
+    strategy.after_step(parameters, optimizers_of(parameters), 0, made)
+    assert strategy.state()["views_since"] == 4
+    run_to_refinement(strategy, parameters, optimizers_of(parameters), lambda step: made)
+    assert (parameters["means"].detach()[:N] != before).any(dim=1).nonzero()[:, 0].tolist() == [5]
+
+
 def test_error_is_the_score_where_there_is_no_gradient() -> None:
     parameters = parameters_of(N)
     strategy = strategy_of(score_by_error=True, max_gaussians=N + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import pickle
@@ -142,6 +143,32 @@ def test_the_others_wait_for_days_but_no_step_waits_for_ever() -> None:
     first, second = two_processes(STUCK)
     assert first == (0, "trained\ngave up")
     assert second == (0, "alone")
+
+
+UNEVEN = """
+from types import SimpleNamespace
+import torch
+from splatlib.train import distributed
+
+distributed.use_device = lambda: None
+distributed.join()
+count = (300, 100)[distributed.rank()]
+recipe = SimpleNamespace(opacity_weight=0.01, scale_weight=0.0)
+trainer = distributed.ShareTrainer.__new__(distributed.ShareTrainer)
+trainer.schedule, trainer.renderer = SimpleNamespace(recipe=recipe), SimpleNamespace(device="cpu")
+trainer.parameters = {"means": torch.zeros(count, 3), "opacities": torch.zeros(count, requires_grad=True)}
+trainer._regularization().backward()
+print(trainer.parameters["opacities"].grad.unique().tolist())
+distributed._leave()
+"""
+
+
+def test_a_small_share_is_pulled_down_no_harder_than_a_large_one() -> None:
+    """By its own count it was, on two GPUs, until it had no Gaussian left."""
+    first, second = two_processes(UNEVEN)
+    assert first == second
+    (pull,) = json.loads(first[1])
+    assert pull == pytest.approx(0.01 * 0.25 / 200)  # the sigmoid's slope at 0; 200 Gaussians a process
 
 
 def test_a_command_under_torchrun_runs_once_and_the_other_processes_leave_with_it(tmp_path: Path) -> None:

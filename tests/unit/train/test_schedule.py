@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from splatlib.artifacts import SparseScene
 from splatlib.config import ResolvedTrainConfig, TrainConfig
+from splatlib.errors import TrainingError
 from splatlib.render.protocol import Rendering
 from splatlib.train.budget import BudgetStrategy
 from splatlib.train.rows import keep_rows, most_opaque, replace_rows
@@ -148,8 +149,12 @@ def test_a_refinement_never_exceeds_the_budget_and_keeps_what_it_must(n: int, bu
         parameters["opacities"][:transparent] = -20.0
     optimizers = optimizers_of(parameters)
     strategy, step = budget_strategy(budget)
-    strategy.after_step(parameters, optimizers, step, rendering_with(torch.rand(n) + 0.1))
     solid = max(n - transparent, 0)
+    if not solid:
+        with pytest.raises(TrainingError, match="lost all Gaussians"):
+            strategy.after_step(parameters, optimizers, step, rendering_with(torch.rand(n) + 0.1))
+        return
+    strategy.after_step(parameters, optimizers, step, rendering_with(torch.rand(n) + 0.1))
     assert len(parameters["means"]) == min(max(budget, solid), solid + solid // 2)
     assert len({len(p) for p in parameters.values()}) == 1
     for name, p in parameters.items():
