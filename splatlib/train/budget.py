@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -158,6 +159,12 @@ class BudgetStrategy:
         self._idle = None if self._idle is None else self._idle[kept]
         self._score = self._seen = None
         self._views_since = 0
+
+    def deal(self, deal: Callable[[Tensor], Tensor]) -> None:
+        """Give what is noted of each Gaussian to the process that gets the Gaussian."""
+        self._score, self._seen, self._idle = (
+            None if noted is None else deal(noted) for noted in (self._score, self._seen, self._idle)
+        )
 
     def state(self) -> dict[str, Any]:
         return {

@@ -29,8 +29,10 @@ from splatlib.errors import DeviceError
 from splatlib.gaussians import Gaussians
 from splatlib.progress import bar, logger
 from splatlib.train.dataset import ViewPyramid
+from splatlib.train.deal import Deal
 from splatlib.train.loop import Trainer
 from splatlib.train.order import ViewOrder
+from splatlib.train.rows import deal_rows
 from splatlib.train.schedule import Schedule
 
 # The others wait this long for the first process, which may be solving cameras …
@@ -134,13 +136,20 @@ def train_together(task: Task) -> Trained:
 
 
 class ShareTrainer(Trainer):
-    """The training of one process of several."""
+    """The training of one process of several.
 
-    def _mean_count(self) -> Tensor | float:
-        """By its own count, a share that loses Gaussians would be pulled down the harder, until none is left."""
-        count = torch.full((), float(self.num_gaussians), device=self.renderer.device)  # nobody waits for it
-        dist.all_reduce(count)
-        return count / world_size()
+    After each refinement all Gaussians are dealt out anew. A share that splits and removes its own only would become a
+    population of its own: of two on fox, the one whose Gaussians were a little younger was crowded out by the other.
+    """
+
+    def step(self) -> Tensor:
+        refined = self.schedule.refines_at(self.step_index)
+        loss = super().step()
+        if refined:
+            deal = Deal(self.num_gaussians, self.renderer.device)
+            deal_rows(self.parameters, self.optimizers, deal)
+            self.strategy.deal(deal)
+        return loss
 
 
 def train_share(task: Task) -> Trained | None:

@@ -125,19 +125,12 @@ class Trainer:
     def _regularization(self) -> Tensor | float:
         """Pulls what the pictures do not need towards transparent and small (Kheradmand et al. 2024)."""
         recipe, total = self.schedule.recipe, 0.0
-        if not (recipe.opacity_weight or recipe.scale_weight):
-            return total
-        count = self._mean_count()
         if recipe.opacity_weight:
-            total = total + recipe.opacity_weight * torch.sigmoid(self.parameters["opacities"]).sum() / count
+            total = total + recipe.opacity_weight * torch.sigmoid(self.parameters["opacities"]).mean()
         if recipe.scale_weight:
-            widths = torch.exp(self.parameters["scales"]).sum() / (3 * count) / self.schedule.scene_extent
+            widths = torch.exp(self.parameters["scales"]).mean() / self.schedule.scene_extent
             total = total + recipe.scale_weight * widths
         return total
-
-    def _mean_count(self) -> Tensor | float:
-        """Gaussians that a process holds, a mean over all processes that train together."""
-        return float(self.num_gaussians)
 
     def _next_views(self, step: int) -> ViewBatch:
         level, indices = self._level_and_views(step)

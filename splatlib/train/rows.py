@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -44,6 +44,16 @@ def keep_rows(parameters: Parameters, optimizers: Optimizers, index: Tensor) -> 
     """Keep the Gaussians of an index [M], drop the others."""
     values = {name: tensor.detach()[index] for name, tensor in parameters.items()}
     replace_rows(parameters, optimizers, values, index, None)
+
+
+def deal_rows(parameters: Parameters, optimizers: Optimizers, deal: Callable[[Tensor], Tensor]) -> None:
+    """Give every parameter, and the moments of its optimiser, the rows that another order of all processes leaves."""
+    for name, old in list(parameters.items()):
+        new, optimizer = torch.nn.Parameter(deal(old.detach())), optimizers[name]
+        if state := optimizer.state.pop(old, {}):
+            optimizer.state[new] = {key: value if key == "step" else deal(value) for key, value in state.items()}
+        optimizer.param_groups[0]["params"] = [new]
+        parameters[name] = new
 
 
 def most_opaque(parameters: Parameters, count: int) -> Tensor:

@@ -7,11 +7,12 @@ stay selectable. All edit parameters and optimiser states in place of the dictio
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from splatlib.artifacts import Camera
 from splatlib.config import ResolvedTrainConfig
@@ -33,6 +34,10 @@ class Strategy(Protocol):
 
     def shrink(self, parameters: Parameters, optimizers: Optimizers, count: int) -> None:
         """Keep ``count`` Gaussians, and make that the budget: for a device that is full."""
+        ...
+
+    def deal(self, deal: Callable[[Tensor], Tensor]) -> None:
+        """Give what it notes of each Gaussian to the process that gets the Gaussian."""
         ...
 
     def state(self) -> dict[str, Any]:
@@ -89,6 +94,11 @@ class _GsplatStrategy:
             if isinstance(value, torch.Tensor) and value.shape[:1] == (rows,):
                 self._state[key] = value[kept]
         self.max_gaussians = min(count, self.max_gaussians)
+
+    def deal(self, deal: Callable[[Tensor], Tensor]) -> None:
+        for key in ("grad2d", "count", "radii"):  # of the default strategy
+            if isinstance(value := self._state.get(key), Tensor):
+                self._state[key] = deal(value)
 
     def state(self) -> dict[str, Any]:
         return {

@@ -87,7 +87,7 @@ else:
 """
 
 
-def two_processes(code: str) -> list[tuple[int, str]]:
+def two_processes(code: str, *arguments: str) -> list[tuple[int, str]]:
     """Exit status and output of both."""
     processes, port = [], free_port()
     for rank in range(2):
@@ -96,7 +96,9 @@ def two_processes(code: str) -> list[tuple[int, str]]:
             "MASTER_PORT": port,
         }  # fmt: skip
         processes.append(
-            subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
+            subprocess.Popen(
+                [sys.executable, "-c", code, *arguments], env=environment, stdout=subprocess.PIPE, text=True
+            )
         )
     outputs = [process.communicate(timeout=300)[0] for process in processes]
     return [(process.returncode, output.strip()) for process, output in zip(processes, outputs, strict=True)]
@@ -145,30 +147,93 @@ def test_the_others_wait_for_days_but_no_step_waits_for_ever() -> None:
     assert second == (0, "alone")
 
 
-UNEVEN = """
-from types import SimpleNamespace
+DEALT = """
+import json
 import torch
 from splatlib.train import distributed
+from splatlib.train.budget import BudgetStrategy
+from splatlib.train.deal import Deal
+from splatlib.train.rows import deal_rows
 
 distributed.use_device = lambda: None
 distributed.join()
-count = (300, 100)[distributed.rank()]
-recipe = SimpleNamespace(opacity_weight=0.01, scale_weight=0.0)
-trainer = distributed.ShareTrainer.__new__(distributed.ShareTrainer)
-trainer.schedule, trainer.renderer = SimpleNamespace(recipe=recipe), SimpleNamespace(device="cpu")
-trainer.parameters = {"means": torch.zeros(count, 3), "opacities": torch.zeros(count, requires_grad=True)}
-trainer._regularization().backward()
-print(trainer.parameters["opacities"].grad.unique().tolist())
+count, first = ((7, 0), (4, 100))[distributed.rank()]
+names = torch.arange(first, first + count, dtype=torch.float32)
+parameters = {
+    "means": torch.nn.Parameter(names[:, None].repeat(1, 3)),
+    "opacities": torch.nn.Parameter(names.clone()),
+    "shN": torch.nn.Parameter(torch.zeros(count, 0, 3)),
+}
+optimizers = {name: torch.optim.Adam([parameter]) for name, parameter in parameters.items()}
+for name, parameter in parameters.items():
+    optimizers[name].state[parameter] = {"step": torch.tensor(5.0), "exp_avg": parameter.detach() * 2}
+strategy = BudgetStrategy.__new__(BudgetStrategy)
+strategy._score, strategy._seen, strategy._idle = None, None, names * 3
+deal = Deal(count, torch.device("cpu"))
+deal_rows(parameters, optimizers, deal)
+strategy.deal(deal)
+moments = optimizers["means"].state[parameters["means"]]
+assert optimizers["means"].param_groups[0]["params"] == [parameters["means"]] and moments["step"] == 5
+assert parameters["shN"].shape == (len(parameters["means"]), 0, 3)
+have = parameters["opacities"].detach()
+assert torch.equal(parameters["means"].detach(), have[:, None].repeat(1, 3))
+assert torch.equal(moments["exp_avg"], 2 * parameters["means"].detach()) and torch.equal(strategy._idle, 3 * have)
+print(json.dumps(have.tolist()))
 distributed._leave()
 """
 
 
-def test_a_small_share_is_pulled_down_no_harder_than_a_large_one() -> None:
-    """By its own count it was, on two GPUs, until it had no Gaussian left."""
-    first, second = two_processes(UNEVEN)
-    assert first == second
-    (pull,) = json.loads(first[1])
-    assert pull == pytest.approx(0.01 * 0.25 / 200)  # the sigmoid's slope at 0; 200 Gaussians a process
+def test_gaussians_are_dealt_out_with_all_that_is_noted_of_them() -> None:
+    (first_status, first), (second_status, second) = two_processes(DEALT)
+    assert (first_status, second_status) == (0, 0)
+    assert json.loads(first) == [0, 2, 4, 6, 101, 103]
+    assert json.loads(second) == [1, 3, 5, 100, 102]
+
+
+SHARES = """
+import pickle, sys
+from pathlib import Path
+import torch
+from splatlib.config import TrainConfig
+from splatlib.render import create_renderer
+from splatlib.train import distributed
+from splatlib.train.dataset import ViewPyramid
+from splatlib.train.order import ViewOrder
+from splatlib.train.stage import plan
+
+distributed.use_device = lambda: None
+distributed.join()
+torch.set_num_threads(1)
+scene, mine = pickle.loads(Path(sys.argv[1]).read_bytes()), distributed.rank()
+config = TrainConfig(steps=480, max_gaussians=600, max_long_side_px=48, sh_degree=1).resolved("cpu")
+settings, schedule, start = plan(scene, scene.views, config)
+schedule = distributed.share_of_schedule(schedule, 2)
+renderer = create_renderer("cpu")
+views = ViewPyramid(scene, scene.views, schedule.long_sides_px, renderer)
+order = ViewOrder(views.cameras, 0, rank=mine, world_size=2)
+# The first process begins with a quarter of the Gaussians only.
+share = distributed.share_of(start, 0, 4) if mine == 0 else start
+trainer = distributed.ShareTrainer(schedule.config, schedule, renderer, views, share, order)
+counts = [trainer.num_gaussians]
+while not trainer.done:
+    trainer.step()
+    if trainer.num_gaussians != counts[-1]:
+        counts.append(trainer.num_gaussians)
+print(*counts)
+distributed._leave()
+"""
+
+
+def test_shares_stay_as_large_as_each_other(scene: SparseScene, tmp_path: Path) -> None:
+    """Each draws its own Gaussians only, on a CPU; what is tested is that the processes agree when to deal."""
+    pickled = tmp_path / "scene.pickle"
+    pickled.write_bytes(pickle.dumps(scene))
+    (first_status, first), (second_status, second) = two_processes(SHARES, str(pickled))
+    assert (first_status, second_status) == (0, 0)
+    counts = [list(map(int, line.splitlines()[-1].split())) for line in (first, second)]
+    assert 3 * counts[0][0] < counts[1][0]
+    assert len(counts[0]) > 3
+    assert abs(counts[0][-1] - counts[1][-1]) <= 1 and counts[0][-1] <= 300
 
 
 def test_a_command_under_torchrun_runs_once_and_the_other_processes_leave_with_it(tmp_path: Path) -> None:
