@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tests.browser.pages import Lab
+from tests.processes import free_port
 from tests.studio_home import ROOT, Home
 
 # What SageMaker Studio has: JupyterLab 4.5 in an environment of its own, and ipykernel 6. Made by `make lab45`.
@@ -76,7 +76,7 @@ _OF_KERNELS = {
 
 @contextlib.contextmanager
 def _served(root: Path, python: Path, environment: Mapping[str, str]) -> Iterator[Lab]:
-    folder, port = root / "notebooks", _free_port()
+    folder, port = root / "notebooks", free_port()
     folder.mkdir()
     options = ["--no-browser", "--ip=127.0.0.1", f"--port={port}", "--IdentityProvider.token=", "--allow-root"]
     options += ["--expose-app-in-browser", f"--ServerApp.root_dir={folder}", "--ServerApp.port_retries=0"]
@@ -112,12 +112,6 @@ def _write_kernel(folder: Path) -> None:
     argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
     specification = {"argv": argv, "display_name": "splatlib", "language": "python"}
     (folder / "kernel.json").write_text(json.dumps(specification))
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:

@@ -1,12 +1,8 @@
-"""Training on two GPUs of one host, beside one."""
+"""Rendering and training on two GPUs of one host, beside one."""
 
 from __future__ import annotations
 
-import os
 import pickle
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,11 +12,19 @@ from splatlib.artifacts import SparseScene, Splat
 from splatlib.config import TrainConfig
 from splatlib.train import train_splat
 from splatlib.workspace import Workspace
+from tests.gpu.random_scene import (
+    assert_close_gradients,
+    assert_close_pictures,
+    gradients_of,
+    random_scene,
+    relative_error,
+)
+from tests.gpu.test_renderer import SAME_GRADIENT, SAME_IMAGE
 from tests.gpu.test_training import MAX_GAUSSIANS, SETTINGS
+from tests.processes import NUM_PROCESSES, two_processes
 
 pytestmark = pytest.mark.gpu
 
-GPUS = 2
 # What `splat` does under torchrun: the first process works, the others train along when it calls them.
 PROCESS = """
 import pickle
@@ -40,39 +44,71 @@ else:
 """
 
 
-def free_port() -> str:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return str(listener.getsockname()[1])
+# Each process has every second Gaussian, and draws one of the two views.
+DRAWN = """
+import pickle, sys
+from pathlib import Path
+
+import torch
+from splatlib.render.cuda.distributed import DistributedRenderer
+from splatlib.train import distributed
+from tests.gpu.random_scene import gradients_of, random_scene
+
+folder, antialiased, rank = Path(sys.argv[1]), sys.argv[2] == "antialiased", distributed.rank()
+distributed.join()
+made, renderer = random_scene(501), DistributedRenderer(torch.device("cuda", rank), antialiased=antialiased)
+leaves = {name: leaf.detach()[rank::2].requires_grad_() for name, leaf in made.leaves(renderer).items()}
+for _ in range(2):  # the second time, everything is warm and nothing is in step by chance
+    rendering = made.render(renderer, leaves, (rank,))
+    made.loss(renderer, rendering, (rank,), masked=True).backward()
+    gradients = gradients_of(leaves)
+drawn = rendering.image.detach().cpu(), gradients, rendering.screen_gradient.cpu(), rendering.radii.cpu()
+(folder / f"{rank}.pickle").write_bytes(pickle.dumps(drawn))
+distributed._leave()
+"""
+
+
+@pytest.fixture(autouse=True)
+def needs_two_gpus() -> None:
+    if torch.cuda.device_count() < NUM_PROCESSES:
+        pytest.skip(f"needs {NUM_PROCESSES} GPUs, and {torch.cuda.device_count()} are here")
+
+
+@pytest.mark.parametrize("mode", ["plain", "antialiased"])
+def test_two_gpus_draw_and_learn_what_one_does(mode: str, tmp_path: Path) -> None:
+    from splatlib.render.cuda.renderer import CudaRenderer
+
+    ended = two_processes(DRAWN, str(tmp_path), mode)
+    assert [status for status, _ in ended] == [0, 0]
+    made, alone = random_scene(501), CudaRenderer(packed=False, antialiased=mode == "antialiased")
+    leaves, renderings = made.leaves(alone), []
+    for view in range(2):
+        renderings.append(made.render(alone, leaves, (view,)))
+        made.loss(alone, renderings[-1], (view,), masked=True).backward()
+    truth = gradients_of(leaves)
+    radii = torch.cat([rendering.radii for rendering in renderings]).cpu()
+    for rank in range(NUM_PROCESSES):
+        image, gradients, screen, drawn_radii = pickle.loads((tmp_path / f"{rank}.pickle").read_bytes())
+        assert_close_pictures(image, renderings[rank].image, SAME_IMAGE)
+        assert_close_gradients(gradients, {name: tensor[rank::2] for name, tensor in truth.items()}, SAME_GRADIENT)
+        assert torch.equal(drawn_radii, radii[:, rank::2])
+        if mode == "plain":  # absolute gradients; gsplat's own distributed rasterisation has plain ones
+            whole = torch.cat([rendering.screen_gradient for rendering in renderings]).cpu()
+            assert relative_error(screen, whole[:, rank::2]) < SAME_GRADIENT
 
 
 @pytest.mark.parametrize("strategy", ["budget", "default", "mcmc"])
 def test_two_gpus_learn_as_much_as_one(strategy: str, scene: SparseScene, tmp_path: Path) -> None:
-    if torch.cuda.device_count() < GPUS:
-        pytest.skip(f"needs {GPUS} GPUs, and {torch.cuda.device_count()} are here")
     config = TrainConfig.from_dict({**SETTINGS, "steps": 480, "device": "cuda", "strategy": strategy})
     together = Workspace(tmp_path / "together")
-    pickled, port = tmp_path / "scene.pickle", free_port()
+    pickled = tmp_path / "scene.pickle"
     pickled.write_bytes(pickle.dumps(scene))
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", PROCESS, pickled, together.root, config.model_dump_json()],
-            env={
-                **os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(GPUS),
-                "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port,
-            },
-        )
-        for rank in range(GPUS)
-    ]  # fmt: skip
-    try:
-        assert [process.wait(timeout=300) for process in processes] == [0] * GPUS
-    finally:
-        for process in processes:
-            process.kill()
+    ended = two_processes(PROCESS, str(pickled), str(together.root), config.model_dump_json())
+    assert [status for status, _ in ended] == [0, 0]
     (made,) = together.root.glob("train/*/artifact.json")
     two, one = Splat.load(made.parent), train_splat(scene, Workspace(tmp_path / "alone"), config)
     assert two.psnr_db is not None and one.psnr_db is not None
     assert two.psnr_db > one.psnr_db - (2 if strategy == "mcmc" else 1)  # its noise has half the steps to settle
     assert two.num_gaussians > 200
     assert strategy == "default" or two.num_gaussians <= MAX_GAUSSIANS  # a growth may end above it
-    assert two.steps == 480 // GPUS
+    assert two.steps == 480 // NUM_PROCESSES

@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from typing import Any
 import boto3
 
 from tests.infra.aws.settings import ServerSettings
+from tests.processes import free_port
 
 ROOT = Path(__file__).parents[2]
 REGION, ACCOUNT = "us-east-1", "123456789012"
@@ -190,12 +190,6 @@ def local_stack(settings: ServerSettings) -> Iterator[LocalStack]:
             finally:
                 process.terminate()
                 process.wait(20)
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 def succeeded(stack: LocalStack, execution_arn: str) -> dict[str, Any]:

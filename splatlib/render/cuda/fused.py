@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from splatlib.render.cuda.exchange import Exchange
 from splatlib.render.cuda.kernels import kernels
 
 TILE_PX = 16
@@ -28,6 +29,8 @@ class FusedView:
     Attributes:
         cam_from_world: [C, 4, 4]. intrinsics: [C, 3, 3]. background: [3].
         means2d: [C, N, 2], its ``grad`` and ``absgrad`` set by the backward pass. radii: [C, N, 2].
+        exchange: with other processes. Then C above are the views of all, of which this process draws its own, of the
+            Gaussians of all.
     """
 
     cam_from_world: Tensor
@@ -38,6 +41,7 @@ class FusedView:
     background: Tensor
     means2d: Tensor | None = None
     radii: Tensor | None = None
+    exchange: Exchange | None = None
 
 
 class RenderFused(torch.autograd.Function):
@@ -70,20 +74,24 @@ class RenderFused(torch.autograd.Function):
         seen = radii[..., 0] > 0
         colors = kernels.spherical_harmonics_fwd(view.sh_degree, directions, sh, seen)
         colors.add_(0.5).clamp_min_(0.0)
+        drawn = [radii, depths, means2d, conics, colors, opacities.expand(num_views, -1).contiguous()]
+        if view.exchange is not None:
+            drawn = view.exchange.there(drawn)
+        drawn_radii, drawn_depths, *drawn = drawn
+        num_drawn = len(drawn_radii)
         rows, columns = -(-height // TILE_PX), -(-width // TILE_PX)
         _, isect_ids, flatten_ids = kernels.intersect_tile(
-            means2d, radii, depths, None, None, num_views, TILE_PX, columns, rows, True, False
+            drawn[0], drawn_radii, drawn_depths, None, None, num_drawn, TILE_PX, columns, rows, True, False
         )
-        offsets = kernels.intersect_offset(isect_ids, num_views, columns, rows)
-        by_view = opacities.expand(num_views, -1).contiguous()
-        backgrounds = view.background.expand(num_views, -1).contiguous()
+        offsets = kernels.intersect_offset(isect_ids, num_drawn, columns, rows)
+        backgrounds = view.background.expand(num_drawn, -1).contiguous()
         picture, alpha, last_ids = kernels.rasterize_to_pixels_3dgs_fwd(
-            means2d, conics, colors, by_view, backgrounds, None, width, height, TILE_PX, offsets, flatten_ids
+            *drawn, backgrounds, None, width, height, TILE_PX, offsets, flatten_ids
         )
         view.means2d, view.radii = means2d, radii
         ctx.view, ctx.pinhole, ctx.num_rest = view, pinhole, sh_rest.shape[1]
         ctx.save_for_backward(
-            means, scales, quats, opacities, sh, directions, seen, radii, means2d, conics, colors, by_view,
+            means, scales, quats, opacities, sh, directions, seen, radii, means2d, conics, colors, *drawn,
             backgrounds, offsets, flatten_ids, alpha, last_ids,
         )  # fmt: skip
         ctx.set_materialize_grads(False)
@@ -92,17 +100,20 @@ class RenderFused(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *v_outputs: Tensor | None) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         (
-            means, scales, quats, opacities, sh, directions, seen, radii, means2d, conics, colors, by_view,
+            means, scales, quats, opacities, sh, directions, seen, radii, means2d, conics, colors, *drawn,
             backgrounds, offsets, flatten_ids, alpha, last_ids,
         ) = ctx.saved_tensors  # fmt: skip
         view: FusedView = ctx.view
         v_picture, v_alpha = v_outputs
         v_picture = _zeros((*alpha.shape[:-1], 3), alpha.device) if v_picture is None else v_picture
         v_alpha = _zeros(alpha.shape, alpha.device) if v_alpha is None else v_alpha
-        v_means2d_absolute, v_means2d, v_conics, v_colors, v_by_view = kernels.rasterize_to_pixels_3dgs_bwd(
-            means2d, conics, colors, by_view, backgrounds, None, view.width, view.height, TILE_PX, offsets,
+        v_drawn = kernels.rasterize_to_pixels_3dgs_bwd(
+            *drawn, backgrounds, None, view.width, view.height, TILE_PX, offsets,
             flatten_ids, alpha, last_ids, v_picture.contiguous(), v_alpha.contiguous(), True,
         )  # fmt: skip
+        if view.exchange is not None:
+            v_drawn = view.exchange.back(v_drawn)
+        v_means2d_absolute, v_means2d, v_conics, v_colors, v_by_view = v_drawn
         means2d.grad, means2d.absgrad = v_means2d, v_means2d_absolute
         v_colors.mul_(colors > 0)
         num_bases = sh.shape[2]
@@ -111,7 +122,7 @@ class RenderFused(torch.autograd.Function):
         )
         v_means, _, v_quats, v_scales, _ = kernels.projection_ewa_3dgs_fused_bwd(
             means, None, quats, scales, view.cam_from_world, view.intrinsics, view.width, view.height, EPS_2D,
-            ctx.pinhole, radii, conics, None, v_means2d, _zeros(by_view.shape, means.device), v_conics, None, False,
+            ctx.pinhole, radii, conics, None, v_means2d, _zeros(v_by_view.shape, means.device), v_conics, None, False,
         )  # fmt: skip
         if view.sh_degree > 0:
             v_means.add_(_over_views(v_directions))

@@ -91,7 +91,8 @@ class CudaRenderer:
             return self._render_packed(parameters, lens, cam_from_world, sh_degree, background, with_depth)
         plain = not (lens.distortion or self.antialiased or with_depth or with_probe or cam_from_world.requires_grad)
         if plain:
-            return _render_plain(parameters, lens, cam_from_world, sh_degree, background)
+            view = FusedView(cam_from_world, lens.intrinsics, lens.width, lens.height, sh_degree, background)
+            return render_fused(parameters, view)
         width, height, num_views = lens.width, lens.height, len(cameras)
         scales, opacities = torch.exp(parameters["scales"]), torch.sigmoid(parameters["opacities"])
         radii, means2d, depths, conics, compensations = self._project(
@@ -202,10 +203,8 @@ class CudaRenderer:
         return CudaAdamSet({name: CudaAdam(tensor, learning_rates[name]) for name, tensor in parameters.items()})
 
 
-def _render_plain(
-    parameters: ParameterDict, lens: Lens, cam_from_world: Tensor, sh_degree: int, background: Tensor
-) -> Rendering:
-    view = FusedView(cam_from_world, lens.intrinsics, lens.width, lens.height, sh_degree, background)
+def render_fused(parameters: ParameterDict, view: FusedView) -> Rendering:
+    """By the kernels one after the other. The view gets what densification reads."""
     picture, alpha = RenderFused.apply(view, *(parameters[name] for name in _NAMES))  # type: ignore[misc]
     assert view.means2d is not None and view.radii is not None
     return Rendering(picture.permute(0, 3, 1, 2), alpha[..., 0], None, view.means2d, view.radii)

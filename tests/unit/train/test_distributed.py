@@ -6,7 +6,6 @@ import json
 import math
 import os
 import pickle
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +20,7 @@ from splatlib.train import distributed, train_splat
 from splatlib.train.initialize import gaussians_from_points
 from splatlib.train.schedule import Schedule, fast
 from splatlib.workspace import Workspace
+from tests.processes import free_port, two_processes
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 8])
@@ -64,12 +64,6 @@ def test_what_several_processes_cannot_share_is_refused(
         train_splat(scene, Workspace(tmp_path), TrainConfig(device="cpu", appearance="affine"))
 
 
-def free_port() -> str:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return str(listener.getsockname()[1])
-
-
 CHILD = """
 import sys
 import torch.distributed as dist
@@ -85,23 +79,6 @@ else:
     distributed.serve()
     print("served", *seen)
 """
-
-
-def two_processes(code: str, *arguments: str) -> list[tuple[int, str]]:
-    """Exit status and output of both."""
-    processes, port = [], free_port()
-    for rank in range(2):
-        environment = {
-            **os.environ, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": port,
-        }  # fmt: skip
-        processes.append(
-            subprocess.Popen(
-                [sys.executable, "-c", code, *arguments], env=environment, stdout=subprocess.PIPE, text=True
-            )
-        )
-    outputs = [process.communicate(timeout=300)[0] for process in processes]
-    return [(process.returncode, output.strip()) for process, output in zip(processes, outputs, strict=True)]
 
 
 def test_the_others_serve_until_they_are_dismissed() -> None:
@@ -238,7 +215,7 @@ def test_shares_stay_as_large_as_each_other(scene: SparseScene, tmp_path: Path) 
 
 def test_a_command_under_torchrun_runs_once_and_the_other_processes_leave_with_it(tmp_path: Path) -> None:
     """The first process reports its own error; the other one neither runs the command nor waits for ever."""
-    environment = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
+    environment = {**os.environ, "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
     code = (
         "from splatlib.train import distributed; distributed.use_device = lambda: None;"
         "from splatlib.cli import main; main()"
