@@ -6,6 +6,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from splatlib.render.cuda.exchange import counts_of_all
+
 
 class Deal:
     """Of all processes' rows, one process after the other, every n-th goes to the n-th of n processes.
@@ -19,9 +21,7 @@ class Deal:
 
     def __init__(self, count: int, device: torch.device) -> None:
         size, mine = dist.get_world_size(), dist.get_rank()
-        gathered = [torch.zeros(1, dtype=torch.int64, device=device) for _ in range(size)]
-        dist.all_gather(gathered, torch.full((1,), count, dtype=torch.int64, device=device))
-        counts = torch.cat(gathered).tolist()
+        counts = counts_of_all(count)
 
         def rows(source: int, target: int) -> range:
             """Of the source's rows, those that go to a target."""
@@ -35,6 +35,6 @@ class Deal:
     def __call__(self, rows: Tensor) -> Tensor:
         """[M, …], what this process has instead of its [N, …]."""
         received = rows.new_empty(sum(self._received), *rows.shape[1:])
-        if rows[:1].numel():  # SH of degree 0 have no columns
+        if rows.shape[1:].numel():  # SH of degree 0 have no columns
             dist.all_to_all_single(received, rows[self._order].contiguous(), self._received, self._sent)
         return received
