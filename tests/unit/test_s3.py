@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,12 @@ from splatlib.s3.listing import refuse_unsafe
 from tests.s3_server import BUCKET, BadServer
 
 BIG = np.random.default_rng(0).integers(0, 256, 3 * 2**20, dtype=np.uint8).tobytes()
+
+
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between botocore's attempts. Only its own sleep: other threads, which poll with it, would spin."""
+    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda seconds: None))
 
 
 def put(client: Any, **objects: bytes | str) -> None:
@@ -219,11 +226,11 @@ def test_what_is_not_there_is_named(bucket: Any) -> None:
         (403, "RequestTimeTooSkewed", S3AccessError, "clock"),
     ],
 )
+@pytest.mark.usefixtures("no_waiting")
 def test_refusals_say_what_to_do(
     bucket: Any,
     front: BadServer,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     status: int,
     code: str,
     error: type[S3Error],
@@ -231,18 +238,15 @@ def test_refusals_say_what_to_do(
 ) -> None:
     put(bucket, a="content")
     objects = s3.list_objects(f"s3://{BUCKET}/a")
-    monkeypatch.setattr("time.sleep", lambda seconds: None)  # botocore's, between attempts
     front.answer, front.answers_left = (status, code), 100
     with pytest.raises(error, match=words):
         s3.download(objects, tmp_path, "test")
     assert not (tmp_path / "a").exists()
 
 
-def test_throttling_that_passes_is_not_seen(
-    bucket: Any, front: BadServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("no_waiting")
+def test_throttling_that_passes_is_not_seen(bucket: Any, front: BadServer, tmp_path: Path) -> None:
     put(bucket, a="content")
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
     objects = s3.list_objects(f"s3://{BUCKET}/a")
     front.answer, front.answers_left = (503, "SlowDown"), 2
     assert s3.download(objects, tmp_path, "test")[0].read_text() == "content"
@@ -267,8 +271,8 @@ def test_without_credentials_the_error_says_where_they_come_from(bucket: Any, mo
         s3.list_objects(f"s3://{BUCKET}/a")
 
 
+@pytest.mark.usefixtures("no_waiting")
 def test_an_endpoint_that_does_not_answer_is_named(bucket: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", "http://127.0.0.1:9")
     with pytest.raises(S3Error, match=r"cannot be reached(.|\n)*127.0.0.1:9"):
         s3.list_objects(f"s3://{BUCKET}/a")
@@ -315,10 +319,8 @@ def test_a_large_file_goes_on_where_it_broke_off(
     assert s3.upload([file], f"s3://{BUCKET}/up", "test").num_sent == 0
 
 
-def test_throttled_uploads_are_repeated_and_then_told(
-    bucket: Any, front: BadServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
+@pytest.mark.usefixtures("no_waiting")
+def test_throttled_uploads_are_repeated_and_then_told(bucket: Any, front: BadServer, tmp_path: Path) -> None:
     files = contents(tmp_path, a=b"one")
     front.puts_left, front.answer = 0, (503, "SlowDown")
     with pytest.raises(S3Error, match="asks to go slower"):

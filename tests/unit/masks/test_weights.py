@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -234,6 +235,8 @@ def test_the_hub_s_files_come_by_its_own_library(server, cache, monkeypatch):
 def test_the_hub_s_troubles_are_told(server, monkeypatch):
     pytest.importorskip("huggingface_hub")
     weights = Weights("net", "the hub", lambda folder: from_hub(folder, {"config.json": b"{}"}))
+    # Between the hub's own attempts, of which there are six.
+    monkeypatch.setattr("huggingface_hub.utils._http.time", SimpleNamespace(sleep=lambda seconds: None))
     monkeypatch.setenv("HF_ENDPOINT", NOWHERE)
     error = failure(weights, "download")
     assert f"{NOWHERE}/owner/net/resolve/{'0' * 40}/config.json cannot be downloaded" in error.what
