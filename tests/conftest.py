@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import settings
@@ -14,6 +15,12 @@ settings.register_profile("splatlib", deadline=None)
 settings.load_profile("splatlib")
 
 _CAPTURES = Path(__file__).parents[2] / "shared" / "captures"
+
+
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between botocore's attempts. Only its own sleep: other threads, which poll with it, would spin."""
+    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda seconds: None))
 
 
 @pytest.fixture(scope="session")

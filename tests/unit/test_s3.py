@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,12 +16,6 @@ from splatlib.s3.listing import refuse_unsafe
 from tests.s3_server import BUCKET, BadServer
 
 BIG = np.random.default_rng(0).integers(0, 256, 3 * 2**20, dtype=np.uint8).tobytes()
-
-
-@pytest.fixture
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Between botocore's attempts. Only its own sleep: other threads, which poll with it, would spin."""
-    monkeypatch.setattr("botocore.endpoint.time", SimpleNamespace(sleep=lambda seconds: None))
 
 
 def put(client: Any, **objects: bytes | str) -> None:

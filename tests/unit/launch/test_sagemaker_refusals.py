@@ -126,12 +126,12 @@ def test_throttling_is_waited_out(aws: LocalAws, launcher: SageMaker, job: MakeJ
     assert aws.throttle == 0
 
 
+@pytest.mark.usefixtures("no_waiting")
 def test_throttling_without_end_is_told(
     aws: LocalAws, launcher: SageMaker, job: MakeJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     aws.throttle = 100
     monkeypatch.setattr("botocore.httpsession.URLLib3Session.close", lambda self: None)
-    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda seconds: None)
     with pytest.raises(LaunchError, match="asks to go slower"):
         launcher.submit(job("x"))
 
@@ -187,13 +187,14 @@ def test_without_credentials_or_a_region_it_says_how_to_get_them(
         SageMaker(bucket=BUCKET).estimate(job("x"))
 
 
+@pytest.mark.usefixtures("no_waiting")
 def test_a_region_that_cannot_be_reached(job: MakeJob, aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda seconds: None)
     with pytest.raises(LaunchError, match="cannot be reached"):
         SageMaker(bucket=BUCKET, role=ROLE_ARN, image="registry.example.com/splatlib:1").submit(job("x"))
 
 
+@pytest.mark.usefixtures("no_waiting")
 def test_an_upload_that_breaks_off_starts_no_job_and_goes_on_later(
     aws: LocalAws, launcher: SageMaker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,7 +203,6 @@ def test_an_upload_that_breaks_off_starts_no_job_and_goes_on_later(
     capture.mkdir()
     for number in range(6):
         (capture / f"{number}.jpg").write_text(f"photo {number} that breaks off")
-    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda seconds: None)
     front = BadServer(aws.endpoint)
     front.puts_left, front.answers_left = 2, 1000
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", front.endpoint)
