@@ -86,7 +86,7 @@ class PhotometricLoss:
         if not has_triton():
             return photometric_loss_by_torch(image, target, mask, ssim_weight)
         compute = self._graph(image, target, mask, ssim_weight).replay if self._recorded else _launched(ssim_weight)
-        return _WithGradient.apply(compute, image, target, mask)  # type: ignore[return-value]
+        return _WithGradient.apply(compute, image, target.contiguous(), mask)  # type: ignore[return-value]
 
     def _graph(self, image: Tensor, target: Tensor, mask: Tensor | None, ssim_weight: float) -> LossGraph:
         key = (*image.shape, mask is not None, ssim_weight)
