@@ -57,7 +57,7 @@ from tests.gpu.random_scene import gradients_of, random_scene
 folder, antialiased, rank = Path(sys.argv[1]), sys.argv[2] == "antialiased", distributed.rank()
 distributed.join()
 made, renderer = random_scene(501), DistributedRenderer(torch.device("cuda", rank), antialiased=antialiased)
-leaves = {name: leaf.detach()[rank::2].requires_grad_() for name, leaf in made.leaves(renderer).items()}
+leaves = {name: leaf.detach()[rank::2].contiguous().requires_grad_() for name, leaf in made.leaves(renderer).items()}
 for _ in range(2):  # the second time, everything is warm and nothing is in step by chance
     rendering = made.render(renderer, leaves, (rank,))
     made.loss(renderer, rendering, (rank,), masked=True).backward()
