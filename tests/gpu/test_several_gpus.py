@@ -108,7 +108,7 @@ def test_two_gpus_learn_as_much_as_one(strategy: str, scene: SparseScene, tmp_pa
     (made,) = together.root.glob("train/*/artifact.json")
     two, one = Splat.load(made.parent), train_splat(scene, Workspace(tmp_path / "alone"), config)
     assert two.psnr_db is not None and one.psnr_db is not None
-    assert two.psnr_db > one.psnr_db - (2 if strategy == "mcmc" else 1)  # its noise has half the steps to settle
+    assert two.psnr_db > one.psnr_db - 1
     assert two.num_gaussians > 200
     assert strategy == "default" or two.num_gaussians <= MAX_GAUSSIANS  # a growth may end above it
     assert two.steps == 480 // NUM_PROCESSES
