@@ -126,27 +126,24 @@ def test_3dgrut_that_ended_before_its_last_picture_draws_them_again(
     assert pairs(asked(calls)[-1][4:])["resume"] == f"'{checkpoint}'"
 
 
+def break_off(scene: SparseScene, ws: Workspace, mode: str) -> None:
+    """A training that the stand-in gives up in this way."""
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(TrainingError):
+        patch.setenv("FAKE_TRAINER", mode)
+        train_splat(scene, ws, TrainConfig(backend="splatfacto", steps=300))
+
+
 def test_what_ended_before_a_crash_is_not_trained_again(scene: SparseScene, calls: Path, tmp_path: Path) -> None:
     """The machine went away while the held-out views were drawn."""
     ws = Workspace(tmp_path / "ws")
-    os.environ["FAKE_TRAINER"] = "one-render-missing"
-    try:
-        with pytest.raises(TrainingError):
-            train_splat(scene, ws, TrainConfig(backend="splatfacto", steps=300))
-    finally:
-        del os.environ["FAKE_TRAINER"]
+    break_off(scene, ws, "one-render-missing")
     train_splat(scene, ws, TrainConfig(backend="splatfacto", steps=300))
     assert [call[0] for call in asked(calls)].count("nerfstudio-train") == 1
 
 
 def test_an_interrupted_training_goes_on_from_its_checkpoint(scene: SparseScene, calls: Path, tmp_path: Path) -> None:
     ws = Workspace(tmp_path / "ws")
-    os.environ["FAKE_TRAINER"] = "fails"
-    try:
-        with pytest.raises(TrainingError):
-            train_splat(scene, ws, TrainConfig(backend="splatfacto", steps=300))
-    finally:
-        del os.environ["FAKE_TRAINER"]
+    break_off(scene, ws, "fails")
     models = tmp_path / "ws/train/main/trainer/output/splatlib/splatfacto/run/nerfstudio_models"
     models.mkdir(parents=True)
     (models / "step-000000200.ckpt").write_bytes(b"checkpoint")
