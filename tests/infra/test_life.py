@@ -14,6 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytest.importorskip("jsonata", reason="the requirements of infra are not installed: make infra-install")
+pytest.importorskip("aws_cdk", reason="the requirements of infra are not installed: make infra-install")
+
 from infra.weights import SUMS, load
 from splatlib.config import Job
 from splatlib.launch import Production
@@ -23,8 +26,6 @@ from tests.infra.driven import trains
 from tests.infra.image_build import build_image
 from tests.infra.local_stack import LocalStack, find_cdk, local_stack, succeeded, wait_for
 
-pytest.importorskip("jsonata", reason="the requirements of infra are not installed: make infra-install")
-pytest.importorskip("aws_cdk", reason="the requirements of infra are not installed: make infra-install")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(find_cdk() is None, reason="npm's aws-cdk is not installed: make infra-install"),
