@@ -130,12 +130,12 @@ class DefaultStrategy(_GsplatStrategy):
             def _grow_gs(self, params: Any, *args: Any) -> tuple[int, int]:
                 return (0, 0) if len(params["means"]) >= outer.max_gaussians else super()._grow_gs(params, *args)
 
-        shorter = config.steps / PUBLISHED_STEPS
+        shorter, every = config.steps / PUBLISHED_STEPS, schedule.recipe.refine_every
         self._strategy = Bounded(
             refine_start_iter=max(1, round(500 * shorter)),
             refine_stop_iter=round(15_000 * shorter),
-            reset_every=max(200, round(3_000 * shorter)),
-            refine_every=max(20, round(100 * shorter)),
+            reset_every=max(2 * every, round(3_000 * shorter)),
+            refine_every=max(1, every // 5, round(100 * shorter)),
             verbose=False,
         )
         self._state = self._strategy.initialize_state(scene_scale=schedule.scene_extent)
@@ -162,13 +162,13 @@ class McmcStrategy(_GsplatStrategy):
         super().__init__(config, schedule)
         with _gsplat_needed("mcmc"):
             from gsplat.strategy import MCMCStrategy
-        shorter = config.steps / PUBLISHED_STEPS
+        shorter, every = config.steps / PUBLISHED_STEPS, schedule.recipe.refine_every
         # As many refinements as published need the count to reach the budget at 5 % a time.
         self._strategy = MCMCStrategy(
             cap_max=config.max_gaussians,
             refine_start_iter=max(1, round(500 * shorter)),
             refine_stop_iter=round(25_000 * shorter),
-            refine_every=max(10, round(100 * shorter)),
+            refine_every=max(1, every // 10, round(100 * shorter)),
         )
         self._state = self._strategy.initialize_state()
 

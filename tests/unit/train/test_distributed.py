@@ -8,7 +8,9 @@ import os
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from splatlib.errors import ConfigError
 from splatlib.train import distributed, train_splat
 from splatlib.train.initialize import gaussians_from_points
 from splatlib.train.schedule import Schedule, fast
+from splatlib.train.strategies import DefaultStrategy, McmcStrategy
 from splatlib.workspace import Workspace
 from tests.processes import free_port, two_processes
 
@@ -44,6 +47,30 @@ def test_more_views_a_step_mean_fewer_steps_and_higher_rates(size: int) -> None:
     assert share.config.max_gaussians * size == 8000
     for name, rate in whole.learning_rates(0).items():
         assert share.learning_rates(0)[name] == pytest.approx(rate * math.sqrt(size))
+
+
+@pytest.mark.parametrize("size", [2, 4])
+@pytest.mark.parametrize("strategy", ["budget", "default", "mcmc"])
+def test_several_processes_refine_as_often_as_one(strategy: Literal["budget", "default", "mcmc"], size: int) -> None:
+    if strategy != "budget":
+        pytest.importorskip("gsplat")
+    config = TrainConfig(steps=8000, strategy=strategy).resolved("cuda")
+    whole = Schedule(config, 2.0, fast(8000))
+    share = distributed.share_of_schedule(whole, size)
+    for steps in (8000, 400):  # a short training, too, where gsplat's strategies have a least interval
+        of_one, of_several = (
+            num_refinements(replace(schedule, config=schedule.config.model_copy(update={"steps": steps // count})))
+            for schedule, count in ((whole, 1), (share, size))
+        )
+        assert of_several == pytest.approx(of_one, rel=0.3)  # whole steps between
+
+
+def num_refinements(schedule: Schedule) -> int:
+    if schedule.config.strategy == "budget":
+        return sum(schedule.refines_at(step) for step in range(schedule.steps))
+    strategy = {"default": DefaultStrategy, "mcmc": McmcStrategy}[schedule.config.strategy](schedule.config, schedule)
+    rules = strategy._strategy
+    return (rules.refine_stop_iter - rules.refine_start_iter) // rules.refine_every
 
 
 def test_a_task_travels_between_processes(scene: SparseScene) -> None:
