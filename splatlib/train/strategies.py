@@ -134,7 +134,7 @@ class DefaultStrategy(_GsplatStrategy):
         self._strategy = Bounded(
             refine_start_iter=max(1, round(500 * shorter)),
             refine_stop_iter=round(15_000 * shorter),
-            reset_every=max(2 * every, round(3_000 * shorter)),
+            reset_every=max(200, round(3_000 * shorter)),
             refine_every=max(1, every // 5, round(100 * shorter)),
             verbose=False,
         )
