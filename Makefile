@@ -32,6 +32,9 @@ INSTALLED_TO_TEST := $(VENV)/.installed_to_test$(subst /,_,$(CURDIR))
 
 PRESET ?= preview
 ARGS ?=
+# Many tests wait, for a browser or another process: two at a time fill two cores. Tests of a file stay together, since
+# they share what is expensive to make.
+TEST_PROCESSES ?= 2
 
 .DELETE_ON_ERROR:
 .PHONY: infra-install infra-lint infra-scan terraform-check deploy diff destroy cloud-image demo test splat capture-named lab studio lab45 js js-check lint clean install
@@ -57,7 +60,7 @@ demo: $(INSTALLED)
 	$(IN_VENV) splatlib run "$$capture" --out runs/demo --preset preview
 
 test: $(INSTALLED_TO_TEST)
-	$(IN_VENV) pytest
+	$(IN_VENV) pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
 
 capture-named:
 	@test -n "$(CAPTURE)" || { echo "name a capture: make splat CAPTURE=path/to/video-or-photos" >&2; exit 2; }
