@@ -22,7 +22,7 @@ def keys(aws: LocalAws, prefix: str = "") -> list[str]:
     return [entry["Key"] for page in pages for entry in page.get("Contents", [])]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # it changes moto, of which a process has one
 def _server() -> Iterator[LocalAws]:
     with local_aws([sys.executable, "-m", "tests.unit.launch.stub_container"]) as aws:
         aws.container_environment = {"PYTHONPATH": str(ROOT)}
