@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -9,6 +10,9 @@ import pytest
 from hypothesis import settings
 
 from splatlib.samples import Sample, make_sample
+
+# A shell's background job starts with it ignored, and so would every process that a test starts and interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Wall time says nothing on a shared machine, and the first call of a kernel compiles it.
 settings.register_profile("splatlib", deadline=None)

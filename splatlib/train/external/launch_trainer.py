@@ -28,6 +28,7 @@ def tell(step: int, **figures: Any) -> None:
 def end_with_parent() -> None:
     """Standard input stays open for as long as the parent lives."""
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job starts with it ignored
     descriptor = sys.stdin.fileno()
 
     def watch() -> None:

@@ -229,11 +229,12 @@ def test_pausing_stops_the_trainers_processes_where_they_stand(
 
 
 def test_the_launcher_ends_when_its_standard_input_closes(tmp_path: Path) -> None:
-    """So that a trainer does not outlive a notebook that was killed."""
+    """So that a trainer does not outlive a notebook that was killed, nor one whose shell ignored SIGINT."""
     from splatlib.train.external.protocol import LAUNCHER
 
     code = (
-        "import runpy, sys, time; module = runpy.run_path(sys.argv[1]); module['end_with_parent']();\n"
+        "import runpy, signal, sys, time; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "module = runpy.run_path(sys.argv[1]); module['end_with_parent']();\n"
         "try:\n    print('ready', flush=True); time.sleep(60)\nexcept KeyboardInterrupt:\n    sys.exit(7)"
     )
     process = subprocess.Popen(
