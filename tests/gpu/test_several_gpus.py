@@ -11,12 +11,7 @@ import torch
 
 from splatlib.artifacts import SparseScene, Splat
 from splatlib.config import TrainConfig
-from splatlib.render import create_renderer
-from splatlib.render.protocol import parameters_from_gaussians
 from splatlib.train import train_splat
-from splatlib.train.dataset import split_held_out
-from splatlib.train.evaluation import HeldOut
-from splatlib.train.stage import create_trainer
 from splatlib.workspace import Workspace
 from tests.gpu.random_scene import (
     assert_close_gradients,
@@ -31,7 +26,7 @@ from tests.processes import NUM_PROCESSES, two_processes
 
 pytestmark = pytest.mark.gpu
 
-STEPS, NUM_SEEDS = 1000, 4
+STEPS, NUM_SEEDS = 480, 4
 
 # What `splat` does under torchrun: the first process works, the others train along when it calls them.
 PROCESS = """
@@ -109,7 +104,7 @@ def test_two_gpus_draw_and_learn_what_one_does(mode: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("strategy", ["budget", "default", "mcmc"])
 def test_two_gpus_learn_as_much_as_one(strategy: str, scene: SparseScene, tmp_path: Path) -> None:
-    """The mean of several seeds, by the views trained on: three held-out views of one seed spread by a dB and more."""
+    """The mean of several seeds: three held-out views of one spread by a dB."""
     configs = [
         TrainConfig.from_dict({**SETTINGS, "steps": STEPS, "device": "cuda", "strategy": strategy, "seed": seed})
         for seed in range(NUM_SEEDS)
@@ -122,22 +117,15 @@ def test_two_gpus_learn_as_much_as_one(strategy: str, scene: SparseScene, tmp_pa
     two = [Splat.load(made.parent) for made in together.root.glob("train/*/artifact.json")]
     one = [train_splat(scene, alone, config, run=f"seed{seed}") for seed, config in enumerate(configs)]
     assert len(two) == NUM_SEEDS
-    assert mean_psnr_db(scene, two, configs[0]) > mean_psnr_db(scene, one, configs[0]) - 1
+    assert mean_psnr_db(two) > mean_psnr_db(one) - 1
     for splat in two:
         assert splat.num_gaussians > 200
         assert strategy == "default" or splat.num_gaussians <= MAX_GAUSSIANS  # a growth may end above it
         assert splat.steps == STEPS // NUM_PROCESSES
 
 
-def mean_psnr_db(scene: SparseScene, splats: list[Splat], config: TrainConfig) -> float:
-    """Of the views that were trained on, all of them with all splats."""
-    renderer = create_renderer("cuda")
-    views = split_held_out(scene.views, config.held_out_every)[0]
-    trainer = create_trainer(scene, views, config.resolved("cuda"), renderer)
-    measured = HeldOut(trainer.views.levels[max(trainer.views.levels)])
-    figures = []
-    for splat in splats:
-        tensors = parameters_from_gaussians(splat.gaussians(), renderer.device)
-        trainer.parameters = {name: torch.nn.Parameter(tensor) for name, tensor in tensors.items()}
-        figures.append(measured.mean_psnr_db(trainer))
-    return float(np.mean(figures))
+def mean_psnr_db(splats: list[Splat]) -> float:
+    """Of the held-out views."""
+    figures = [splat.psnr_db for splat in splats]
+    assert None not in figures
+    return float(np.mean(np.array(figures, dtype=np.float64)))

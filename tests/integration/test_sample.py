@@ -18,7 +18,6 @@ import pytest
 from PIL import Image
 
 from splatlib.artifacts import SparseScene
-from splatlib.cameras.accuracy import center_errors_percent, relative_rotation_errors_deg
 from splatlib.render import render_image
 from splatlib.samples import Sample
 from splatlib.widgets.packing import pack, unpack
@@ -42,7 +41,9 @@ KILLED_RUN = Path(__file__).with_name("killed_run.py")
 def splat(*arguments: str | Path, killed_at: str | None = None) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own; with killed_at, one that dies there."""
     start = [KILLED_RUN, killed_at] if killed_at else ["-m", "splatlib"]
-    environment = {**os.environ, "SPLATLIB_PROGRESS": "text", "PYTHONPATH": str(Path(__file__).parents[2])}
+    # One thread: with several, COLMAP may begin with another pair, and the world is turned as that pair lies.
+    own = {"SPLATLIB_PROGRESS": "text", "SPLATLIB_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, **own}
     command = [sys.executable, *start, *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
@@ -190,13 +191,12 @@ def was_killed(process: subprocess.CompletedProcess[str]) -> bool:
 
 
 def assert_alike_cameras(one: Workspace, other: Workspace) -> None:
-    """The same but for rounding, and for where the world lies: COLMAP's threads add up in any order."""
+    """The same but for rounding: COLMAP's threads add up in any order."""
     first, second = one.find(SparseScene), other.find(SparseScene)
     assert first is not None and second is not None
     assert [view.name for view in first.views] == [view.name for view in second.views]
-    poses = [np.array([view.cam_from_world for view in scene.views]) for scene in (first, second)]
-    assert relative_rotation_errors_deg(*poses).max() < 0.05
-    assert center_errors_percent(*poses).max() < 0.05
+    for view, same in zip(first.views, second.views, strict=True):
+        np.testing.assert_allclose(view.cam_from_world, same.cam_from_world, atol=1e-3)
 
 
 def assert_same_results(one: Workspace, other: Workspace) -> None:
