@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,8 @@ from splatlib.scene_formats import PlacedView, write_nerfstudio
 from splatlib.train.external.protocol import Command, Results, Work
 
 STEPS = 30_000  # of nerfstudio's splatfacto and nerfacto, and of the 3DGS authors
+# Rates that decay, by the steps that they take; and those that a splatfacto begins with, rising.
+DECAYS, WARM_UPS = {"camera-opt": STEPS, "bilateral-grid": STEPS}, {"camera-opt": 1000, "bilateral-grid": 1000}
 # torch 2.6 and newer refuse the checkpoints that nerfstudio wrote a minute ago, for the numpy numbers in them.
 ENVIRONMENT = {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
 
@@ -80,7 +82,7 @@ class Splatfacto:
         if steps != STEPS:
             model |= scaled_schedule(steps, stop_at=25_000 if self.backend == "splatfacto-mcmc" else 15_000)
         options = [word for name, value in model.items() for word in (f"--pipeline.model.{name}", str(value))]
-        return [*options, "--optimizers.means.scheduler.max-steps", str(steps)]
+        return [*options, *scaled_rates(steps, DECAYS, WARM_UPS)]
 
 
 def scaled_schedule(steps: int, stop_at: int) -> dict[str, object]:
@@ -93,6 +95,16 @@ def scaled_schedule(steps: int, stop_at: int) -> dict[str, object]:
         "stop-screen-size-at": round(4000 * share),
         "stop-split-at": round(stop_at * share),
     }
+
+
+def scaled_rates(steps: int, decays: Mapping[str, int], warm_ups: Mapping[str, int] | None = None) -> list[str]:
+    """The learning rates' part of it: positions decay until the end, the others as of ``STEPS`` steps they do."""
+    rates = {"means.scheduler.max-steps": steps}
+    if steps != STEPS:
+        share = steps / STEPS
+        rates |= {f"{name}.scheduler.max-steps": max(1, round(of * share)) for name, of in decays.items()}
+        rates |= {f"{name}.scheduler.warmup-steps": round(of * share) for name, of in (warm_ups or {}).items()}
+    return [word for name, value in rates.items() for word in (f"--optimizers.{name}", str(value))]
 
 
 def write_data(work: Work) -> list[PlacedView]:

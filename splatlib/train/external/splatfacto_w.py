@@ -15,6 +15,15 @@ from splatlib.scene_formats import PlacedView
 from splatlib.train.external import nerfstudio
 from splatlib.train.external.protocol import Command, Results, Work
 
+# Rates that decay, by the steps that they take of 30,000.
+DECAYS = {
+    "appearance-features": 40_000,
+    "camera-opt": 15_000,
+    **{f"field-background-{part}": 15_000 for part in ("encoder", "base", "rest")},
+    **{f"appearance-model-{part}": 15_000 for part in ("encoder", "base", "rest")},
+    "appearance-embed": 15_000,
+}
+
 
 @dataclass(frozen=True)
 class SplatfactoW:
@@ -44,7 +53,7 @@ class SplatfactoW:
         if work.steps != self.steps:
             model |= nerfstudio.scaled_schedule(work.steps, stop_at=15_000)
         options = [word for name, value in model.items() for word in (f"--pipeline.model.{name}", str(value))]
-        options += ["--optimizers.means.scheduler.max-steps", str(work.steps)]
+        options += nerfstudio.scaled_rates(work.steps, DECAYS)
         return nerfstudio.train_command("splatfacto-w-light", work, options)
 
     def afterwards(self, work: Work) -> list[Command]:

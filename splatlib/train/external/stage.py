@@ -19,7 +19,7 @@ from splatlib.progress import bar, logger
 from splatlib.scene_formats import PlacedView
 from splatlib.stage import Stage
 from splatlib.train.external import trainer_for
-from splatlib.train.external.measure import measure_gaussians, measure_renders
+from splatlib.train.external.measure import drawn_elsewhere, measure_gaussians, measure_renders
 from splatlib.train.external.protocol import Results, Trainer, Work
 from splatlib.train.external.runner import Runner
 from splatlib.train.external.settings import notes, require_honoured, require_lenses
@@ -160,7 +160,7 @@ def _artifact(training: _Training, results: Results, placed: Sequence[PlacedView
         gaussians.save_ply(directory / "splat.ply")
         if results.draws_as_3dgs:
             by_splatlib, why_not = measure_gaussians(gaussians, placed, work.config, work.data, folder)
-            warnings += why_not
+            warnings += [*why_not, *drawn_elsewhere(held_out, by_splatlib)]
     if results.mesh is not None:
         shutil.copyfile(results.mesh, directory / "mesh.glb")
     splat = Splat(

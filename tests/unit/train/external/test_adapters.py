@@ -88,6 +88,33 @@ def test_settings_become_options(scene: SparseScene, calls: Path, tmp_path: Path
     assert splat.settings["max_long_side_px"] == 64
 
 
+def test_a_schedule_is_scaled_with_all_its_rates(scene: SparseScene, calls: Path, tmp_path: Path) -> None:
+    for backend in ("splatfacto", "splatfacto-w-light"):
+        train_splat(scene, Workspace(tmp_path / backend), TrainConfig.from_dict({"backend": backend, "steps": 3000}))
+    splatfacto, in_the_wild = (words for words in asked(calls) if words[0] == "nerfstudio-train")
+    expected = {"means": "3000", "camera-opt": "3000", "bilateral-grid": "3000"}
+    assert {name: option(splatfacto, f"--optimizers.{name}.scheduler.max-steps") for name in expected} == expected
+    assert option(splatfacto, "--optimizers.camera-opt.scheduler.warmup-steps") == "100"
+    expected = {"means": "3000", "appearance-features": "4000", "field-background-rest": "1500"}
+    assert {name: option(in_the_wild, f"--optimizers.{name}.scheduler.max-steps") for name in expected} == expected
+    assert "--optimizers.field-background-rest.scheduler.warmup-steps" not in in_the_wild, "it has none"
+
+
+def test_a_splat_that_viewers_draw_worse_than_its_trainer_says_so(
+    scene: SparseScene, calls: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = TrainConfig(backend="splatfacto", steps=300)
+    alike = train_splat(scene, Workspace(tmp_path / "alike"), config)
+    assert not any("Drawn as" in warning for warning in alike.warnings)
+    monkeypatch.setenv("FAKE_TRAINER", "exports-darker")
+    splat = train_splat(scene, Workspace(tmp_path / "darker"), config)
+    assert splat.psnr_db is not None and splat.psnr_by_splatlib_db is not None
+    assert splat.psnr_db > 45 and splat.psnr_by_splatlib_db < 35
+    (said,) = (warning for warning in splat.warnings if "Drawn as" in warning)
+    told_db = float(said.partition("the splat is ")[2].partition(" dB")[0])
+    assert told_db == pytest.approx(58.9 - splat.psnr_by_splatlib_db, abs=0.06), "theirs is perfect, but for rounding"
+
+
 def test_settings_of_3dgrut(scene: SparseScene, calls: Path, tmp_path: Path) -> None:
     config = TrainConfig(backend="3dgut", steps=3000, max_gaussians=1000, ssim_weight=0.3, sh_degree=1)
     train_splat(scene, Workspace(tmp_path / "it's here"), config)
