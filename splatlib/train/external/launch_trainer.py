@@ -65,10 +65,13 @@ def without_downloads() -> None:
 
 
 def nerfstudio(script: str, arguments: list[str]) -> None:
-    """One of nerfstudio's commands: train, render or export."""
+    """One of nerfstudio's commands, by its script: train, render or exporter."""
     without_downloads()
     # Before its writer, which would import itself in a circle.
-    module = importlib.import_module(f"nerfstudio.scripts.{'exporter' if script == 'export' else script}")
+    module = importlib.import_module(f"nerfstudio.scripts.{script}")
+    if script == "train":  # what is wanted when it has ended had better be found out to be broken now
+        importlib.import_module("nerfstudio.scripts.render")
+        importlib.import_module("nerfstudio.scripts.exporter")
     from nerfstudio.utils import writer  # pyright: ignore[reportMissingImports]
 
     put_scalar, put_dict = writer.put_scalar, writer.put_dict
@@ -88,7 +91,7 @@ def nerfstudio(script: str, arguments: list[str]) -> None:
         put_dict(name=name, scalar_dict=scalar_dict, step=step)
 
     writer.put_scalar, writer.put_dict = telling_scalar, telling_dict
-    sys.argv = [f"ns-{script}", *arguments]
+    sys.argv = [f"ns-{'export' if script == 'exporter' else script}", *arguments]
     module.entrypoint()
 
 
@@ -143,7 +146,7 @@ def mesh_to_glb(arguments: list[str]) -> None:
 ENTRIES: dict[str, Callable[[list[str]], None]] = {
     "nerfstudio-train": lambda arguments: nerfstudio("train", arguments),
     "nerfstudio-render": lambda arguments: nerfstudio("render", arguments),
-    "nerfstudio-export": lambda arguments: nerfstudio("export", arguments),
+    "nerfstudio-export": lambda arguments: nerfstudio("exporter", arguments),
     "splatfacto-w-export": splatfacto_w_export,
     "threedgrut-train": threedgrut_train,
     "mesh-to-glb": mesh_to_glb,
