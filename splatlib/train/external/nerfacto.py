@@ -17,6 +17,9 @@ from splatlib.scene_formats import PlacedView
 from splatlib.train.external import nerfstudio
 from splatlib.train.external.protocol import Command, Results, Work
 
+# Learning rates: over how many steps they decay, of which nerfacto does 30,000.
+DECAYS = {"proposal-networks": 200_000, "fields": 200_000, "camera-opt": 5000}
+
 
 @dataclass(frozen=True)
 class Nerfacto:
@@ -41,6 +44,11 @@ class Nerfacto:
         options = ["--pipeline.model.predict-normals", "True"]
         # On by default, it would also move what the held-out views are compared with.
         options += ["--pipeline.model.camera-optimizer.mode", "SO3xR3" if work.config.refine_poses else "off"]
+        if work.steps != self.steps:
+            share = work.steps / self.steps
+            options += ["--pipeline.model.proposal-warmup", str(max(1, round(5000 * share)))]
+            options += ["--pipeline.model.proposal-weights-anneal-max-num-iters", str(max(1, round(1000 * share)))]
+        options += nerfstudio.scaled_rates(work.steps, DECAYS)
         return nerfstudio.train_command("nerfacto", work, [*options, *self.more])
 
     def afterwards(self, work: Work) -> list[Command]:

@@ -22,8 +22,9 @@ from splatlib.scene_formats import PlacedView, write_nerfstudio
 from splatlib.train.external.protocol import Command, Results, Work
 
 STEPS = 30_000  # of nerfstudio's splatfacto and nerfacto, and of the 3DGS authors
-# Rates that decay, by the steps that they take; and those that a splatfacto begins with, rising.
-DECAYS, WARM_UPS = {"camera-opt": STEPS, "bilateral-grid": STEPS}, {"camera-opt": 1000, "bilateral-grid": 1000}
+# Learning rates of a splatfacto of ``STEPS`` steps: over how many they decay, and over how many they rise before.
+DECAYS = {"means": STEPS, "camera-opt": STEPS, "bilateral-grid": STEPS}
+WARM_UPS = {"camera-opt": 1000, "bilateral-grid": 1000}
 # torch 2.6 and newer refuse the checkpoints that nerfstudio wrote a minute ago, for the numpy numbers in them.
 ENVIRONMENT = {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
 
@@ -98,12 +99,12 @@ def scaled_schedule(steps: int, stop_at: int) -> dict[str, object]:
 
 
 def scaled_rates(steps: int, decays: Mapping[str, int], warm_ups: Mapping[str, int] | None = None) -> list[str]:
-    """The learning rates' part of it: positions decay until the end, the others as of ``STEPS`` steps they do."""
-    rates = {"means.scheduler.max-steps": steps}
-    if steps != STEPS:
-        share = steps / STEPS
-        rates |= {f"{name}.scheduler.max-steps": max(1, round(of * share)) for name, of in decays.items()}
-        rates |= {f"{name}.scheduler.warmup-steps": round(of * share) for name, of in (warm_ups or {}).items()}
+    """The learning rates' part of a schedule, for another number of steps than ``STEPS``."""
+    if steps == STEPS:
+        return []
+    share = steps / STEPS
+    rates = {f"{name}.scheduler.max-steps": max(1, round(of * share)) for name, of in decays.items()}
+    rates |= {f"{name}.scheduler.warmup-steps": round(of * share) for name, of in (warm_ups or {}).items()}
     return [word for name, value in rates.items() for word in (f"--optimizers.{name}", str(value))]
 
 

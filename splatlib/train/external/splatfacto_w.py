@@ -15,8 +15,9 @@ from splatlib.scene_formats import PlacedView
 from splatlib.train.external import nerfstudio
 from splatlib.train.external.protocol import Command, Results, Work
 
-# Rates that decay, by the steps that they take of 30,000.
+# Learning rates: over how many of 30,000 steps they decay.
 DECAYS = {
+    "means": nerfstudio.STEPS,
     "appearance-features": 40_000,
     "camera-opt": 15_000,
     **{f"field-background-{part}": 15_000 for part in ("encoder", "base", "rest")},

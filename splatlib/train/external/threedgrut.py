@@ -64,6 +64,8 @@ class ThreeDGRUT:
             "optimizer.type": "selective_adam",
             "n_iterations": work.steps,
             "scheduler.positions.max_steps": work.steps,
+            "strategy.relocate.start_iteration": min(500, round(500 * share)),
+            "strategy.add.start_iteration": min(500, round(500 * share)),
             "strategy.relocate.end_iteration": round(25_000 * share),
             "strategy.add.end_iteration": round(25_000 * share),
             "strategy.perturb.end_iteration": round(27_500 * share),

@@ -82,22 +82,25 @@ def test_settings_become_options(scene: SparseScene, calls: Path, tmp_path: Path
         "--machine.seed": "7",
     }
     assert {name: option(train, name) for name in expected} == expected
-    assert "--pipeline.model.stop-split-at" not in train, "its own schedule, with its own number of steps"
+    own = ("--pipeline.model.stop-split-at", "--optimizers.means.scheduler.max-steps")
+    assert not {*own} & {*train}, "its own schedule, with its own number of steps"
     data = json.loads((splat.directory / "trainer" / "data" / "transforms.json").read_text())
     assert {max(frame["w"], frame["h"]) for frame in data["frames"]} == {64}
     assert splat.settings["max_long_side_px"] == 64
 
 
 def test_a_schedule_is_scaled_with_all_its_rates(scene: SparseScene, calls: Path, tmp_path: Path) -> None:
-    for backend in ("splatfacto", "splatfacto-w-light"):
+    for backend in ("splatfacto", "splatfacto-w-light", "nerfacto"):
         train_splat(scene, Workspace(tmp_path / backend), TrainConfig.from_dict({"backend": backend, "steps": 3000}))
-    splatfacto, in_the_wild = (words for words in asked(calls) if words[0] == "nerfstudio-train")
+    splatfacto, in_the_wild, nerfacto = (words for words in asked(calls) if words[0] == "nerfstudio-train")
     expected = {"means": "3000", "camera-opt": "3000", "bilateral-grid": "3000"}
     assert {name: option(splatfacto, f"--optimizers.{name}.scheduler.max-steps") for name in expected} == expected
     assert option(splatfacto, "--optimizers.camera-opt.scheduler.warmup-steps") == "100"
     expected = {"means": "3000", "appearance-features": "4000", "field-background-rest": "1500"}
     assert {name: option(in_the_wild, f"--optimizers.{name}.scheduler.max-steps") for name in expected} == expected
     assert "--optimizers.field-background-rest.scheduler.warmup-steps" not in in_the_wild, "it has none"
+    assert option(nerfacto, "--optimizers.fields.scheduler.max-steps") == "20000"
+    assert option(nerfacto, "--pipeline.model.proposal-warmup") == "500"
 
 
 def test_a_splat_that_viewers_draw_worse_than_its_trainer_says_so(
@@ -121,6 +124,7 @@ def test_settings_of_3dgrut(scene: SparseScene, calls: Path, tmp_path: Path) -> 
     overrides = pairs(asked(calls)[0][4:])
     assert asked(calls)[0][2:4] == ["--config-name", "apps/colmap_3dgut_mcmc"]
     assert overrides["strategy.add.max_n_gaussians"] == "1000" and overrides["loss.lambda_l1"] == "0.7"
+    assert overrides["strategy.add.start_iteration"] == "50"
     assert overrides["strategy.relocate.end_iteration"] == "2500" and overrides["n_iterations"] == "3000"
     assert overrides["path"].endswith(r"it\'s here/train/main/trainer/data'")
     assert overrides["checkpoint.iterations"] == "[3000]"
