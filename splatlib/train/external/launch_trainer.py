@@ -69,7 +69,7 @@ def nerfstudio(script: str, arguments: list[str]) -> None:
     without_downloads()
     # Before its writer, which would import itself in a circle.
     module = importlib.import_module(f"nerfstudio.scripts.{script}")
-    if script == "train":  # what is wanted when it has ended had better be found out to be broken now
+    if script == "train":  # drawing and exporting come after it, and what is broken of them is told now
         importlib.import_module("nerfstudio.scripts.render")
         importlib.import_module("nerfstudio.scripts.exporter")
     from nerfstudio.utils import writer  # pyright: ignore[reportMissingImports]
